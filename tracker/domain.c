@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include "domain.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "fmt.h"
+#include "sys.h"
+
+/* True where @fd is of @type, belongs to the effective user and nobody else can change it. */
+static bool is_ours(int fd, mode_t type, mode_t forbidden)
+{
+	struct stat st;
+
+	return sksm_call4(SYS_newfstatat, fd, "", &st, AT_EMPTY_PATH) == 0 &&
+	       (st.st_mode & S_IFMT) == type && (st.st_mode & forbidden) == 0 &&
+	       st.st_uid == (uid_t)sksm_call0(SYS_geteuid);
+}
+
+static int open_directory(const struct sksm_sys *sys, int parent_fd, const char *path)
+{
+	int fd, error;
+
+	/* EEXIST is the usual case; any other failure shows when the directory is opened. */
+	error = (int)sksm_call3(SYS_mkdirat, parent_fd, path, 0700);
+	fd = sys->openat(parent_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (fd == -ENOENT && error < 0 && error != -EEXIST)
+		return error;
+	/* What O_NOFOLLOW | O_DIRECTORY answers to a symbolic link. */
+	if (fd == -ELOOP || fd == -ENOTDIR)
+		return -EPERM;
+	if (fd >= 0 && !is_ours(fd, S_IFDIR, S_IWGRP | S_IWOTH)) {
+		sys->close(fd);
+		return -EPERM;
+	}
+	return fd;
+}
+
+int sksm_domain_open(const struct sksm_sys *sys, const struct sksm_options *options)
+{
+	int dir_fd = open_directory(sys, AT_FDCWD, options->dir);
+	int domain_fd;
+
+	if (dir_fd < 0)
+		return dir_fd;
+	domain_fd = open_directory(sys, dir_fd, options->domain);
+	sys->close(dir_fd);
+	return domain_fd;
+}
+
+int sksm_domain_open_records(const struct sksm_sys *sys, int domain_fd)
+{
+	return open_directory(sys, domain_fd, "records");
+}
+
+static int read_key(const struct sksm_sys *sys, int domain_fd, uint8_t ret_key[SKSM_KEY_BYTES])
+{
+	int fd = sys->openat(domain_fd, "key", O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0);
+	uint8_t key[SKSM_KEY_BYTES];
+	ssize_t length;
+
+	if (fd < 0)
+		return fd == -ELOOP ? -EPERM : fd;
+	if (!is_ours(fd, S_IFREG, S_IRWXG | S_IRWXO)) {
+		sys->close(fd);
+		return -EPERM;
+	}
+	length = sys->pread(fd, key, sizeof(key), 0);
+	sys->close(fd);
+	if (length != (ssize_t)sizeof(key))
+		return length < 0 ? (int)length : -EPERM;
+	memcpy(ret_key, key, sizeof(key));
+	return 0;
+}
+
+/* Written under a name of its own and then linked: nobody ever reads half a key. */
+static int make_key(const struct sksm_sys *sys, int domain_fd)
+{
+	uint8_t key[SKSM_KEY_BYTES];
+	char name[64];
+	struct sksm_fmt fmt = sksm_fmt_start(name, sizeof(name));
+	int fd, error = 0;
+
+	if (sksm_call3(SYS_getrandom, key, sizeof(key), 0) != (long)sizeof(key))
+		return -EAGAIN;
+	sksm_fmt_str(&fmt, "key.");
+	sksm_fmt_uint(&fmt, (uint64_t)sksm_call0(SYS_gettid), 10);
+	sksm_fmt_char(&fmt, '.');
+	sksm_fmt_uint(&fmt, sksm_clock_ns(CLOCK_BOOTTIME), 16);
+	fd = sys->openat(domain_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			 0600);
+	if (fd < 0)
+		return fd;
+	if (sys->write(fd, key, sizeof(key)) != (ssize_t)sizeof(key))
+		error = -ENOSPC;
+	sys->close(fd);
+	if (!error)
+		error = (int)sksm_call5(SYS_linkat, domain_fd, name, domain_fd, "key", 0);
+	sksm_call3(SYS_unlinkat, domain_fd, name, 0);
+	return error == -EEXIST ? 0 : error;
+}
+
+int sksm_domain_key(const struct sksm_sys *sys, int domain_fd, uint8_t ret_key[SKSM_KEY_BYTES])
+{
+	int error = read_key(sys, domain_fd, ret_key);
+
+	if (error != -ENOENT)
+		return error;
+	error = make_key(sys, domain_fd);
+	return error ? error : read_key(sys, domain_fd, ret_key);
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#include "record.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "fmt.h"
+#include "sys.h"
+
+_Static_assert(sizeof(struct sksm_record) <= SKSM_RECORD_BYTES, "a record is one page");
+
+void sksm_record_init(struct sksm_record *record, const char *comm, const char *command,
+		      uint64_t run_id)
+{
+	struct sksm_fmt fmt;
+
+	memset(record, 0, sizeof(*record));
+	record->version = SKSM_RECORD_VERSION;
+	record->bytes = SKSM_RECORD_BYTES;
+	record->pid = (uint32_t)sksm_call0(SYS_getpid);
+	record->ppid = (uint32_t)sksm_call0(SYS_getppid);
+	record->uid = (uint32_t)sksm_call0(SYS_geteuid);
+	record->state = SKSM_STATE_RUNNING;
+	record->start_ns = sksm_clock_ns(CLOCK_BOOTTIME);
+	record->start_realtime_ns = sksm_clock_ns(CLOCK_REALTIME);
+	record->updated_ns = record->start_ns;
+	record->run_id = run_id;
+	fmt = sksm_fmt_start(record->comm, sizeof(record->comm));
+	sksm_fmt_str(&fmt, comm);
+	fmt = sksm_fmt_start(record->command, sizeof(record->command));
+	sksm_fmt_str(&fmt, command);
+	/* Last, so that a reader never takes a half-made record for a whole one. */
+	__atomic_store_n(&record->magic, SKSM_RECORD_MAGIC, __ATOMIC_RELEASE);
+}
+
+void sksm_record_filename(char *ret, size_t size, uint32_t pid, uint64_t start_ns)
+{
+	struct sksm_fmt fmt = sksm_fmt_start(ret, size);
+
+	sksm_fmt_uint(&fmt, pid, 10);
+	sksm_fmt_char(&fmt, '-');
+	sksm_fmt_uint(&fmt, start_ns, 16);
+	sksm_fmt_str(&fmt, ".rec");
+}
+
+void sksm_record_publish(struct sksm_record *record, const struct sksm_counters *counters)
+{
+	uint32_t sequence = record->sequence | 1;
+
+	__atomic_store_n(&record->sequence, sequence, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	record->counters = *counters;
+	record->updated_ns = sksm_clock_ns(CLOCK_BOOTTIME);
+	__atomic_store_n(&record->sequence, sequence + 1, __ATOMIC_RELEASE);
+}
+
+/* Terminate a string of @size bytes and replace what a terminal would act upon. */
+static void clean_string(char *text, size_t size)
+{
+	text[size - 1] = '\0';
+	for (; *text; text++)
+		if ((unsigned char)*text < 0x20 || (unsigned char)*text == 0x7f)
+			*text = '?';
+}
+
+int sksm_record_decode(struct sksm_record *ret, const void *data, size_t length,
+		       const char **ret_reason)
+{
+	struct sksm_record record;
+
+	if (length < sizeof(record)) {
+		*ret_reason = "truncated";
+		return -EINVAL;
+	}
+	memcpy(&record, data, sizeof(record));
+	if (record.magic != SKSM_RECORD_MAGIC) {
+		*ret_reason = "not a record";
+		return -EINVAL;
+	}
+	if (record.version != SKSM_RECORD_VERSION) {
+		*ret_reason = record.version > SKSM_RECORD_VERSION ?
+			      "written by a newer version" : "written by an older version";
+		return -EINVAL;
+	}
+	if (record.bytes != SKSM_RECORD_BYTES || !record.pid || record.pid > INT32_MAX ||
+	    record.state < SKSM_STATE_RUNNING || record.state > SKSM_STATE_EXITED ||
+	    record.engine > SKSM_ENGINE_NONE || record.tracker > SKSM_TRACKER_DIGEST ||
+	    record.mode > SKSM_MODE_OFF) {
+		*ret_reason = "corrupt";
+		return -EINVAL;
+	}
+	clean_string(record.comm, sizeof(record.comm));
+	clean_string(record.command, sizeof(record.command));
+	clean_string(record.dormant, sizeof(record.dormant));
+	*ret = record;
+	if (record.sequence & 1) {
+		*ret_reason = "being written";
+		return -EAGAIN;
+	}
+	return 0;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+#include "scan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "sys.h"
+
+int sksm_scan_open_uffd(const struct sksm_sys *sys)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = SKSM_UFFD_FEATURE_WP_ASYNC | SKSM_UFFD_FEATURE_WP_UNPOPULATED,
+	};
+	int fd, error;
+
+	fd = sys->userfaultfd(O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+	if (fd < 0)
+		return fd;
+	error = sys->ioctl(fd, UFFDIO_API, &api);
+	if (error < 0) {
+		sys->close(fd);
+		return error;
+	}
+	return fd;
+}
+
+int sksm_scan_register(const struct sksm_sys *sys, int uffd, uint64_t start, uint64_t end)
+{
+	struct uffdio_register arg = {
+		.range = { .start = start, .len = end - start },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+
+	return sys->ioctl(uffd, UFFDIO_REGISTER, &arg);
+}
+
+int sksm_scan_unregister(const struct sksm_sys *sys, int uffd, uint64_t start, uint64_t end)
+{
+	struct uffdio_range arg = { .start = start, .len = end - start };
+
+	return sys->ioctl(uffd, UFFDIO_UNREGISTER, &arg);
+}
+
+int sksm_scan_look(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, uint64_t end,
+		   uint64_t must, struct sksm_page_region *runs, int capacity,
+		   uint64_t *ret_walked)
+{
+	struct sksm_pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.start = start,
+		.end = end,
+		.vec = (uintptr_t)runs,
+		.vec_len = (uint64_t)capacity,
+		.category_mask = must,
+		.category_anyof_mask = SKSM_PAGE_IS_PRESENT | SKSM_PAGE_IS_SWAPPED,
+		.return_mask = SKSM_PAGE_IS_PRESENT | SKSM_PAGE_IS_SWAPPED | SKSM_PAGE_IS_WRITTEN |
+			       SKSM_PAGE_IS_HUGE | SKSM_PAGE_IS_PFNZERO | SKSM_PAGE_IS_FILE |
+			       SKSM_PAGE_IS_WPALLOWED,
+	};
+	int n = sys->ioctl(pagemap_fd, SKSM_PAGEMAP_SCAN, &arg);
+
+	if (n < 0)
+		return n;
+	*ret_walked = arg.walk_end;
+	return n;
+}
+
+int64_t sksm_scan_arm(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, uint64_t end,
+		      bool huge, struct sksm_page_region *runs, int capacity)
+{
+	struct sksm_pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.flags = SKSM_PM_SCAN_WP_MATCHING,
+		.vec = (uintptr_t)runs,
+		.vec_len = (uint64_t)capacity,
+		.category_inverted = huge ? 0 : SKSM_PAGE_IS_HUGE,
+		/* Without PRESENT or SWAPPED the holes would get markers and page tables. */
+		.category_mask = SKSM_PAGE_IS_WRITTEN | (huge ? 0 : SKSM_PAGE_IS_HUGE),
+		.category_anyof_mask = SKSM_PAGE_IS_PRESENT | SKSM_PAGE_IS_SWAPPED,
+		.return_mask = SKSM_PAGE_IS_WRITTEN,
+	};
+	int64_t pages = 0;
+
+	while (start < end) {
+		int n;
+
+		arg.start = start;
+		arg.end = end;
+		n = sys->ioctl(pagemap_fd, SKSM_PAGEMAP_SCAN, &arg);
+		if (n < 0)
+			return n;
+		for (int i = 0; i < n; i++)
+			pages += (int64_t)((runs[i].end - runs[i].start) >> SKSM_PAGE_SHIFT);
+		if (arg.walk_end <= start)
+			break;
+		start = arg.walk_end;
+	}
+	return pages;
+}
+
+int sksm_scan_pagemap(const struct sksm_sys *sys, int pagemap_fd, uint64_t start,
+		      unsigned int pages, uint64_t *ret)
+{
+	ssize_t size = (ssize_t)(pages * sizeof(*ret));
+	ssize_t n = sys->pread(pagemap_fd, ret, (size_t)size, (start >> SKSM_PAGE_SHIFT) * 8);
+
+	if (n < 0)
+		return (int)n;
+	return n == size ? 0 : -EIO;
+}

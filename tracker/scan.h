@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Arming and scanning: userfaultfd WP_ASYNC registration and the PAGEMAP_SCAN ioctl.
+ *
+ * Each call covers a range bounded by the caller, so that the program never waits long for the
+ * mmap lock. Categories are SKSM_PAGE_IS_*; fs/proc/task_mmu.c of 6.12 is the source of what is
+ * said here about them.
+ */
+#ifndef SKSM_SCAN_H
+#define SKSM_SCAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "abi.h"
+
+struct sksm_sys;
+
+/*
+ * Open a userfaultfd with WP_ASYNC (and WP_UNPOPULATED, which it implies). Descriptor or -errno.
+ * The descriptor stands for the memory of the process that called: useless after fork.
+ */
+int sksm_scan_open_uffd(const struct sksm_sys *sys);
+
+/*
+ * Register [@start, @end), one or more whole mappings of ours to watch, with the userfaultfd.
+ * Registering again what is registered is harmless. 0; -EBUSY where the program's own
+ * userfaultfd holds it; -EINVAL where the kind of memory cannot be registered; -ENOMEM.
+ */
+int sksm_scan_register(const struct sksm_sys *sys, int uffd, uint64_t start, uint64_t end);
+
+/* Take a registration back; unarms the range. 0 or -errno. */
+int sksm_scan_unregister(const struct sksm_sys *sys, int uffd, uint64_t start, uint64_t end);
+
+/*
+ * What is in memory in [@start, @end): up to @capacity runs of equal categories (PRESENT,
+ * SWAPPED, WRITTEN, HUGE, PFNZERO, FILE, WPALLOWED) that are PRESENT or SWAPPED and, where @must
+ * is not 0, have all categories in @must. Returns their number or -errno. Nothing at or behind
+ * *ret_walked was examined: call again from there until it is @end.
+ */
+int sksm_scan_look(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, uint64_t end,
+		   uint64_t must, struct sksm_page_region *runs, int capacity,
+		   uint64_t *ret_walked);
+
+/*
+ * Write-protect ("arm") what is present or swapped and not yet protected in [@start, @end).
+ * Huge pages are left alone unless @huge: a range that covers one in part would split it, so
+ * with @huge the range must begin and end at multiples of 2 MiB. Holes stay holes. What is not
+ * registered is skipped in silence. Returns the pages armed or -errno.
+ */
+int64_t sksm_scan_arm(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, uint64_t end,
+		      bool huge, struct sksm_page_region *runs, int capacity);
+
+/*
+ * Read the /proc/PID/pagemap entries of @pages pages from @start into @ret. 0 or -errno.
+ * Bit 56 needs no privilege; frame numbers do.
+ */
+int sksm_scan_pagemap(const struct sksm_sys *sys, int pagemap_fd, uint64_t start,
+		      unsigned int pages, uint64_t *ret);
+
+#endif
