@@ -217,18 +217,22 @@ static bool parse_value(struct sksm_options *options, const struct variable *var
 }
 
 /* SKSM_DIR where nobody chose one: a runtime directory that nobody else can write to. */
-static void default_dir(struct sksm_options *options, const char *runtime_dir)
+void sksm_options_update_dir(struct sksm_options *options)
 {
-	struct sksm_fmt fmt = sksm_fmt_start(options->dir, sizeof(options->dir));
 	unsigned int uid = (unsigned int)sksm_call0(SYS_geteuid);
+	const char *runtime_dir = options->runtime_dir;
+	struct sksm_fmt fmt;
 	struct stat st;
 
+	if (options->dir_given)
+		return;
+	fmt = sksm_fmt_start(options->dir, sizeof(options->dir));
 	if (uid == 0) {
 		sksm_fmt_str(&fmt, "/run/sksm");
 		return;
 	}
 	/* A program that changed its user keeps the old one's XDG_RUNTIME_DIR. */
-	if (runtime_dir && runtime_dir[0] == '/' &&
+	if (runtime_dir[0] == '/' &&
 	    strlen(runtime_dir) + sizeof("/sksm") <= sizeof(options->dir) &&
 	    sksm_call4(SYS_newfstatat, AT_FDCWD, runtime_dir, &st, 0) == 0 &&
 	    S_ISDIR(st.st_mode) && st.st_uid == uid) {
@@ -243,8 +247,6 @@ static void default_dir(struct sksm_options *options, const char *runtime_dir)
 void sksm_options_parse(struct sksm_options *ret, char *const envp[],
 			sksm_options_complain_fn complain, void *arg)
 {
-	const char *runtime_dir = NULL;
-
 	memset(ret, 0, sizeof(*ret));
 	ret->log = SKSM_LOG_ERROR;
 	ret->track = SKSM_TRACK_ANON | SKSM_TRACK_MEMFD;
@@ -259,7 +261,7 @@ void sksm_options_parse(struct sksm_options *ret, char *const envp[],
 		const char *entry = *envp;
 
 		if (strncmp(entry, "XDG_RUNTIME_DIR=", 16) == 0)
-			runtime_dir = entry + 16;
+			copy_string(ret->runtime_dir, entry + 16, sizeof(ret->runtime_dir));
 		if (strncmp(entry, "SKSM_", 5) != 0)
 			continue;
 		for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++) {
@@ -274,8 +276,8 @@ void sksm_options_parse(struct sksm_options *ret, char *const envp[],
 					 arg);
 		}
 	}
-	if (!ret->dir[0])
-		default_dir(ret, runtime_dir);
+	ret->dir_given = ret->dir[0] != '\0';
+	sksm_options_update_dir(ret);
 }
 
 bool sksm_options_domain_valid(const char *name)

@@ -41,6 +41,8 @@ struct sksm_options {
 	unsigned int backtrace_frames;
 	uint64_t threshold_bytes;
 	char dir[SKSM_PATH_MAX];	/* always absolute once parsed */
+	bool dir_given;			/* SKSM_DIR was set: dir does not follow the user */
+	char runtime_dir[SKSM_PATH_MAX];	/* XDG_RUNTIME_DIR, or empty */
 	char domain[SKSM_DOMAIN_MAX];
 	char report_path[SKSM_PATH_MAX];
 	char include[SKSM_GLOBS_MAX];	/* empty: every program */
@@ -61,6 +63,12 @@ typedef void (*sksm_options_complain_fn)(const char *name, const char *value, co
  */
 void sksm_options_parse(struct sksm_options *ret, char *const envp[],
 			sksm_options_complain_fn complain, void *arg);
+
+/*
+ * Where SKSM_DIR was not set, dir follows the effective user: call again after that may have
+ * changed. Async-signal-safe.
+ */
+void sksm_options_update_dir(struct sksm_options *options);
 
 /*
  * True where @program (its base name is what counts) is to be tracked: it matches a glob of

@@ -88,7 +88,7 @@ static void probe_arm(struct bench *bench)
 		note(bench, SKSM_ABLE_ARM, n);
 		return;
 	}
-	armed = sksm_scan_arm(bench->sys, bench->pagemap_fd, start, end, false, runs, 4);
+	armed = sksm_scan_arm(bench->sys, bench->pagemap_fd, start, end, 0, runs, 4);
 	if (armed != 2) {
 		note(bench, SKSM_ABLE_ARM, armed < 0 ? armed : -ENODATA);
 		return;

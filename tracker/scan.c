@@ -67,16 +67,18 @@ int sksm_scan_look(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, u
 }
 
 int64_t sksm_scan_arm(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, uint64_t end,
-		      bool huge, struct sksm_page_region *runs, int capacity)
+		      unsigned int also, struct sksm_page_region *runs, int capacity)
 {
+	uint64_t not = SKSM_PAGE_IS_FILE | (also & SKSM_ARM_HUGE ? 0 : SKSM_PAGE_IS_HUGE) |
+		       (also & SKSM_ARM_ZERO ? 0 : SKSM_PAGE_IS_PFNZERO);
 	struct sksm_pm_scan_arg arg = {
 		.size = sizeof(arg),
 		.flags = SKSM_PM_SCAN_WP_MATCHING,
 		.vec = (uintptr_t)runs,
 		.vec_len = (uint64_t)capacity,
-		.category_inverted = huge ? 0 : SKSM_PAGE_IS_HUGE,
+		.category_inverted = not,
 		/* Without PRESENT or SWAPPED the holes would get markers and page tables. */
-		.category_mask = SKSM_PAGE_IS_WRITTEN | (huge ? 0 : SKSM_PAGE_IS_HUGE),
+		.category_mask = SKSM_PAGE_IS_WRITTEN | not,
 		.category_anyof_mask = SKSM_PAGE_IS_PRESENT | SKSM_PAGE_IS_SWAPPED,
 		.return_mask = SKSM_PAGE_IS_WRITTEN,
 	};

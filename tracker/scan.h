@@ -42,14 +42,18 @@ int sksm_scan_look(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, u
 		   uint64_t must, struct sksm_page_region *runs, int capacity,
 		   uint64_t *ret_walked);
 
+/* Kinds of page that sksm_scan_arm leaves alone unless told otherwise. */
+#define SKSM_ARM_HUGE 1u	/* huge pages: the range must be aligned to 2 MiB, or it splits them */
+#define SKSM_ARM_ZERO 2u	/* the zero page: memory that was only read, or merged with it */
+
 /*
- * Write-protect ("arm") what is present or swapped and not yet protected in [@start, @end).
- * Huge pages are left alone unless @huge: a range that covers one in part would split it, so
- * with @huge the range must begin and end at multiples of 2 MiB. Holes stay holes. What is not
- * registered is skipped in silence. Returns the pages armed or -errno.
+ * Write-protect ("arm") what is present or swapped and not yet protected in [@start, @end), of
+ * the usual kind (small, not the zero page, not a page of a mapped file) or of the kinds in
+ * @also. Holes stay holes. What is not registered is skipped in silence. Returns the pages armed
+ * or -errno. @runs (@capacity of them) is scratch memory.
  */
 int64_t sksm_scan_arm(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, uint64_t end,
-		      bool huge, struct sksm_page_region *runs, int capacity);
+		      unsigned int also, struct sksm_page_region *runs, int capacity);
 
 /*
  * Read the /proc/PID/pagemap entries of @pages pages from @start into @ret. 0 or -errno.

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmap and its kin, passed on as they are. They are hints only: the kernel's map is what each
+ * pass goes by, since glibc's own mappings, brk and bare system calls never come through here.
+ */
+#include "shim.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "tracker/sys.h"
+
+static void *(*real_mmap)(void *, size_t, int, int, int, off_t);
+static void *(*real_mmap64)(void *, size_t, int, int, int, off64_t);
+static int (*real_munmap)(void *, size_t);
+static void *(*real_mremap)(void *, size_t, size_t, int, ...);
+
+void shim_hooks_resolve(void)
+{
+	real_mmap = (void *(*)(void *, size_t, int, int, int, off_t))dlsym(RTLD_NEXT, "mmap");
+	real_mmap64 = (void *(*)(void *, size_t, int, int, int, off64_t))dlsym(RTLD_NEXT,
+									      "mmap64");
+	real_munmap = (int (*)(void *, size_t))dlsym(RTLD_NEXT, "munmap");
+	real_mremap = (void *(*)(void *, size_t, size_t, int, ...))dlsym(RTLD_NEXT, "mremap");
+}
+
+/* What libc does with a system call's result. Before our constructor there is no real function. */
+static void *return_pointer(long result)
+{
+	if (sksm_is_error((void *)result)) {
+		errno = (int)-result;
+		return MAP_FAILED;
+	}
+	return (void *)result;
+}
+
+/* Memory of this size that can be read would be registered: time to have a look. */
+static void note_mapping(size_t length, int prot)
+{
+	if (!shim_active() || length < shim.options.threshold_bytes || !(prot & PROT_READ))
+		return;
+	if (!shim.control->alive)
+		shim_child();
+	if (shim.control->phase == SHIM_IDLE)
+		shim_thread_start();
+}
+
+SHIM_EXPORT void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+{
+	void *result;
+
+	if (shim_likely(real_mmap))
+		result = real_mmap(addr, length, prot, flags, fd, offset);
+	else
+		result = return_pointer(sksm_call6(SYS_mmap, addr, length, prot, flags, fd,
+						   offset));
+	if (result != MAP_FAILED)
+		note_mapping(length, prot);
+	return result;
+}
+
+SHIM_EXPORT void *mmap64(void *addr, size_t length, int prot, int flags, int fd, off64_t offset)
+{
+	void *result;
+
+	if (shim_likely(real_mmap64))
+		result = real_mmap64(addr, length, prot, flags, fd, offset);
+	else
+		result = return_pointer(sksm_call6(SYS_mmap, addr, length, prot, flags, fd,
+						   offset));
+	if (result != MAP_FAILED)
+		note_mapping(length, prot);
+	return result;
+}
+
+SHIM_EXPORT int munmap(void *addr, size_t length)
+{
+	long result;
+
+	if (shim_likely(real_munmap))
+		return real_munmap(addr, length);
+	result = sksm_call2(SYS_munmap, addr, length);
+	if (result < 0) {
+		errno = (int)-result;
+		return -1;
+	}
+	return 0;
+}
+
+SHIM_EXPORT void *mremap(void *addr, size_t old_length, size_t new_length, int flags, ...)
+{
+	void *new_addr, *result;
+	va_list args;
+
+	/* As glibc: the argument is there only with MREMAP_FIXED, but reading it harms nobody. */
+	va_start(args, flags);
+	new_addr = va_arg(args, void *);
+	va_end(args);
+	if (shim_likely(real_mremap))
+		result = real_mremap(addr, old_length, new_length, flags, new_addr);
+	else
+		result = return_pointer(sksm_call5(SYS_mremap, addr, old_length, new_length, flags,
+						   new_addr));
+	if (result != MAP_FAILED)
+		note_mapping(new_length, PROT_READ);
+	return result;
+}

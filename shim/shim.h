@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Living in someone else's process.
+ *
+ * The rules of this directory: hooks preserve errno, take no lock, allocate nothing and wait for
+ * nothing (the exceptions are in aside.c, and say so). Whatever fails leaves the program as it
+ * was: the shim is then dormant and the record says why.
+ */
+#ifndef SHIM_SHIM_H
+#define SHIM_SHIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tracker/options.h"
+#include "tracker/record.h"
+
+#define SHIM_EXPORT __attribute__((visibility("default")))
+#define shim_likely(x) __builtin_expect(!!(x), 1)
+
+enum shim_phase { SHIM_IDLE, SHIM_STARTING, SHIM_RUNNING };
+
+/*
+ * What changes while the process runs, on a page that the kernel wipes in a forked child
+ * (MADV_WIPEONFORK), however it was forked: @alive reads 0 there until shim_child has run.
+ */
+struct shim_control {
+	uint32_t alive;
+	uint32_t pid;		/* a vfork child shares this page, but not the pid */
+	int32_t tid;		/* of our thread; the kernel clears it and wakes when it is gone */
+	uint32_t phase;		/* enum shim_phase */
+	uint32_t stop;		/* futex: our thread sleeps on it; 1 asks it to end */
+	uint32_t holds;		/* program threads that keep ours away for the moment */
+	uint32_t record_taken;	/* 1: somebody makes or has made the record */
+	uint64_t last_tick_ns;	/* when the growth of the process was looked at last */
+	uint64_t next_rss_kb;	/* start once the peak resident size is this much */
+	uint64_t cpu_ns;	/* of earlier threads of ours in this process */
+	struct sksm_record *record;	/* mapped from its file; NULL: none */
+	char *thread_memory;	/* stack and thread control block, kept for the next thread */
+};
+
+struct shim {
+	bool enabled;		/* set last by the constructor */
+	bool had_thread;	/* this process or its parent had reason for one */
+	struct sksm_options options;
+	struct shim_control *control;
+	uint64_t run_id;
+	char comm[SKSM_COMM_MAX];
+	char command[SKSM_COMMAND_MAX];
+};
+
+extern struct shim shim __attribute__((visibility("hidden")));
+
+/* init.c: adopt the control page in a forked child. Async-signal-safe. */
+void shim_child(void);
+
+/*
+ * record.c: make the record of this process where there is none: its file, and the mapping in
+ * control->record. NULL or why it could not be made. Async-signal-safe.
+ */
+const char *shim_record_make(void);
+
+/* record.c: say in the record why nothing is tracked. */
+void shim_record_dormant(const char *reason);
+
+/* thread.c: start our thread where nothing speaks against it. Async-signal-safe. */
+void shim_thread_start(void);
+
+/*
+ * thread.c: have our thread end, and wait until the kernel has let go of it (2 s at most); and
+ * let it come back where it was running. The calls nest, over all threads of the program.
+ */
+bool shim_thread_hold(void);
+void shim_thread_release(bool was_running);
+
+/* growth.c: has the process grown so much that there is something to watch? Costs about 6 ns. */
+void shim_look(void);
+
+/* exit.c: the end of the process: note it in the record; the report that SKSM_REPORT asks for. */
+void shim_exit_note(void);
+void shim_exit_report(void);
+
+/* hooks.c, growth.c, aside.c, exit.c: look up the functions behind the hooks. */
+void shim_hooks_resolve(void);
+void shim_growth_resolve(void);
+void shim_aside_resolve(void);
+void shim_exit_resolve(void);
+
+/* Is there a shim at work in this very process (not in a vfork child of it)? */
+static inline bool shim_active(void)
+{
+	return shim_likely(shim.enabled);
+}
+
+#endif

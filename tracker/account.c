@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* Accounting: audits of what the kernel knows, and the counters of the record. */
+#include "tracker.h"
+
+#include <time.h>
+
+#include "scan.h"
+#include "sys.h"
+
+/* An audit for its own sake: not more often than this, and not for more than 1 % of the time. */
+#define AUDIT_EVERY_NS 2000000000ull
+#define AUDIT_COST_FACTOR 100
+/* One that a decision waits for: may be as old as this. */
+#define AUDIT_FRESH_NS 500000000ull
+/* Shared memory is counted once in so many passes. */
+#define SHARED_EVERY_PASSES 16
+
+static uint64_t merged_pages(const struct sksm_tracker *tracker)
+{
+	return tracker->blocks.total[SKSM_PAGE_MERGED] + tracker->blocks.total[SKSM_PAGE_ZERO];
+}
+
+/* Bring the marks of a block in step with the kernel's: others mark memory too, and fork does. */
+static void sync_marks(struct sksm_tracker *tracker, struct sksm_block *block)
+{
+	const struct sksm_ranges *marked = &tracker->audit.mergeable;
+	bool sync = tracker->engine == SKSM_ENGINE_SKSM;
+
+	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++) {
+		uint64_t address = sksm_page_address(block, page);
+		bool mark = sksm_ranges_overlap(marked, address, address + SKSM_PAGE_BYTES);
+
+		if (mark && !sksm_bit(block->offered, page)) {
+			sksm_bit_set(block->offered, page);
+			block->adopted = true;
+		} else if (!mark && !sync && sksm_bit(block->offered, page)) {
+			sksm_bit_clear(block->offered, page);
+			if (block->state[page] == SKSM_PAGE_OFFERED ||
+			    block->state[page] == SKSM_PAGE_REFUSED)
+				sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_UNIQUE);
+		}
+	}
+}
+
+/*
+ * A page that is mapped by us alone is not merged with anything, whoever broke the merge; one
+ * that was shared by fork and is ours alone now may be merged.
+ */
+static void verify_shared(struct sksm_tracker *tracker, struct sksm_block *block)
+{
+	if (sksm_tracker_pagemap(tracker, block))
+		return;
+	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++) {
+		uint64_t entry = tracker->pagemap[page];
+
+		if (!(entry & SKSM_PM_PRESENT) || sksm_entry_shared(entry))
+			continue;
+		if (block->state[page] == SKSM_PAGE_MERGED) {
+			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_OFFERED);
+			block->stamp[page] = tracker->full_scans;
+		} else if (block->state[page] == SKSM_PAGE_SHARED && !block->huge) {
+			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_ARMED);
+			block->stamp[page] = tracker->tick;
+		}
+	}
+}
+
+/* Nothing of a block is marked, and its bits say so: the usual case, told fast. */
+static bool is_unmarked(const struct sksm_tracker *tracker, const struct sksm_block *block)
+{
+	uint64_t start = sksm_block_start(block), any = 0;
+
+	for (int i = 0; i < SKSM_BLOCK_WORDS; i++)
+		any |= block->offered[i];
+	return !any && !sksm_ranges_overlap(&tracker->audit.mergeable, start,
+					    start + SKSM_BLOCK_BYTES);
+}
+
+void sksm_account_audit(struct sksm_tracker *tracker, bool wanted)
+{
+	struct sksm_audit *audit = &tracker->audit;
+	uint64_t now_ns = sksm_clock_ns(CLOCK_BOOTTIME);
+	uint64_t age_ns = audit->done_ns ? now_ns - audit->done_ns : UINT64_MAX;
+	uint64_t least_ns = wanted ? AUDIT_FRESH_NS : AUDIT_EVERY_NS;
+	struct sksm_block *block, *next;
+	uint64_t cpu_ns;
+
+	if (least_ns < audit->cost_ns * AUDIT_COST_FACTOR)
+		least_ns = audit->cost_ns * AUDIT_COST_FACTOR;
+	if (age_ns < least_ns)
+		return;
+	cpu_ns = sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	if (sksm_audit_run(audit, tracker->sys, &tracker->arena))
+		return;
+	HASH_ITER(hh, tracker->blocks.table, block, next) {
+		if (!is_unmarked(tracker, block))
+			sync_marks(tracker, block);
+		if (block->count[SKSM_PAGE_MERGED] || block->count[SKSM_PAGE_SHARED])
+			verify_shared(tracker, block);
+	}
+	tracker->audited_merged = merged_pages(tracker);
+	audit->cost_ns = sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns;
+}
+
+static void count_blocks(struct sksm_tracker *tracker, struct sksm_counters *counters)
+{
+	uint64_t hot = 0, huge = 0;
+	struct sksm_block *block, *next;
+
+	HASH_ITER(hh, tracker->blocks.table, block, next) {
+		if (block->huge != SKSM_HUGE_NO)
+			huge += SKSM_BLOCK_PAGES - block->count[SKSM_PAGE_NONE];
+		else if (block->level)
+			hot += block->count[SKSM_PAGE_LOOSE];
+	}
+	counters->hot = hot * SKSM_PAGE_BYTES;
+	counters->huge_kept = huge * SKSM_PAGE_BYTES;
+}
+
+/* Bytes of [start, end) that are in memory. */
+static uint64_t count_present(struct sksm_tracker *tracker, uint64_t start, uint64_t end)
+{
+	uint64_t bytes = 0, walked;
+
+	while (start < end) {
+		int n = sksm_scan_look(tracker->sys, tracker->pagemap_fd, start, end,
+				       SKSM_PAGE_IS_PRESENT, tracker->runs, SKSM_LOOK_RUNS,
+				       &walked);
+
+		if (n < 0 || walked <= start)
+			break;
+		for (int i = 0; i < n; i++)
+			bytes += tracker->runs[i].end - tracker->runs[i].start;
+		start = walked;
+	}
+	return bytes;
+}
+
+static void count_shared(struct sksm_tracker *tracker)
+{
+	const struct sksm_ranges *shared = &tracker->regions.shared;
+
+	tracker->counters.shared_unmergeable = 0;
+	for (unsigned int i = 0; i < shared->count; i++)
+		tracker->counters.shared_unmergeable +=
+			count_present(tracker, shared->list[i].start, shared->list[i].end);
+}
+
+static uint64_t count_sensitive(const struct sksm_tracker *tracker)
+{
+	const struct sksm_ranges *watched = &tracker->regions.watched;
+	const struct sksm_ranges *sensitive = &tracker->audit.sensitive;
+	uint64_t bytes = 0;
+
+	if (tracker->options->merge_sensitive)
+		return 0;
+	for (unsigned int i = 0, j = 0; i < watched->count && j < sensitive->count;) {
+		const struct sksm_range *a = &watched->list[i], *b = &sensitive->list[j];
+		uint64_t start = a->start > b->start ? a->start : b->start;
+		uint64_t end = a->end < b->end ? a->end : b->end;
+
+		if (start < end)
+			bytes += end - start;
+		if (a->end < b->end)
+			i++;
+		else
+			j++;
+	}
+	return bytes;
+}
+
+static uint64_t sum_states(const struct sksm_tracker *tracker, enum sksm_page_state from,
+			   enum sksm_page_state to)
+{
+	uint64_t pages = 0;
+
+	for (int state = from; state <= (int)to; state++)
+		pages += tracker->blocks.total[state];
+	return pages * SKSM_PAGE_BYTES;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void count_merged(struct sksm_tracker *tracker, struct sksm_counters *counters)
+{
+	const struct sksm_audit *audit = &tracker->audit;
+	uint64_t merged = sum_states(tracker, SKSM_PAGE_MERGED, SKSM_PAGE_MERGED);
+	uint64_t zero = sum_states(tracker, SKSM_PAGE_ZERO, SKSM_PAGE_ZERO);
+
+	/* Bit 56 cannot tell merged pages from some that fork shares; the audit's sum can. */
+	if (merged_pages(tracker) == tracker->audited_merged) {
+		merged = least(merged, audit->merged_bytes);
+		zero = least(zero, audit->zero_bytes);
+	}
+	counters->zero = zero;
+	counters->merged = merged + zero;
+	counters->saved = least(audit->saved_bytes + least(zero, audit->zero_bytes),
+				counters->merged);
+	counters->debt = counters->merged;
+}
+
+void sksm_account_pass(struct sksm_tracker *tracker)
+{
+	struct sksm_counters *counters = &tracker->counters;
+
+	if (merged_pages(tracker) != tracker->audited_merged || counters->merged)
+		sksm_account_audit(tracker, false);
+	counters->passes++;
+	counters->tracked = tracker->regions.tracked_bytes;
+	counters->resident = sum_states(tracker, SKSM_PAGE_LOOSE, SKSM_PAGE_SHARED);
+	counters->armed = tracker->blocks.armed * SKSM_PAGE_BYTES;
+	counters->invariant = sum_states(tracker, SKSM_PAGE_UNIQUE, SKSM_PAGE_SHARED);
+	counters->digested = sum_states(tracker, SKSM_PAGE_UNIQUE, SKSM_PAGE_ZERO);
+	counters->duplicate = sum_states(tracker, SKSM_PAGE_TWIN, SKSM_PAGE_ZERO);
+	counters->offered = sum_states(tracker, SKSM_PAGE_OFFERED, SKSM_PAGE_ZERO);
+	counters->pending = sum_states(tracker, SKSM_PAGE_OFFERED, SKSM_PAGE_OFFERED);
+	counters->sensitive_skipped = count_sensitive(tracker);
+	counters->own = tracker->arena.mapped_bytes;
+	if (tracker->index_open && tracker->index.members_used > 1)
+		counters->own += (128ull << tracker->index.order) /
+				 (tracker->index.members_used - 1);
+	count_blocks(tracker, counters);
+	count_merged(tracker, counters);
+	if (counters->passes % SHARED_EVERY_PASSES == 1)
+		count_shared(tracker);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What only /proc/PID/smaps tells: which mappings carry flags that forbid offering them, and how
+ * many mappings share the merged frames. The kernel walks every page table for it (about 10 ns a
+ * page), under the mmap lock one mapping at a time, so an audit is made only when it decides
+ * something.
+ */
+#ifndef SKSM_AUDIT_H
+#define SKSM_AUDIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "region.h"
+
+struct sksm_sys;
+struct sksm_arena;
+
+/* One mapping of smaps, sizes in bytes. */
+struct sksm_audit_vma {
+	uint64_t start;
+	uint64_t end;
+	uint64_t rss;
+	uint64_t pss;
+	uint64_t shared;	/* Shared_Clean + Shared_Dirty */
+	uint64_t ksm;		/* pages mapped to merged frames; zero pages not counted */
+	bool has_ksm;		/* the kernel prints it (since 6.8) */
+	bool mergeable;		/* mg */
+	bool sensitive;		/* lo (mlock), dd (DONTDUMP), wf (WIPEONFORK), io, pf */
+};
+
+struct sksm_audit {
+	struct sksm_ranges sensitive;
+	struct sksm_ranges mergeable;
+	uint64_t merged_bytes;	/* mapped to merged frames, without zero pages */
+	uint64_t saved_bytes;	/* of those, not backed by a frame of their own */
+	uint64_t zero_bytes;	/* zero pages that KSM placed */
+	uint64_t done_ns;	/* CLOCK_BOOTTIME; 0: never */
+	uint64_t cost_ns;	/* CPU time that the last one took; the caller's to fill in */
+};
+
+/* Read /proc/thread-self/smaps and ksm_stat. 0 or -errno, *audit then being as before. */
+int sksm_audit_run(struct sksm_audit *audit, const struct sksm_sys *sys,
+		   struct sksm_arena *arena);
+void sksm_audit_fini(struct sksm_audit *audit, struct sksm_arena *arena);
+
+/*
+ * Take in one line of an smaps file. True where it was the last one of a mapping (VmFlags), and
+ * *vma is complete; the next line then starts a new one.
+ */
+bool sksm_audit_parse_line(const char *line, struct sksm_audit_vma *vma);
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Content: digests of what stayed unwritten for the age, and the search for twins. A page is
+ * digested once per quiet period; the digest stays good until a write is seen.
+ */
+#include "tracker.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "sys.h"
+
+static uint64_t elapsed_ns(uint64_t since_ns)
+{
+	return sksm_clock_ns(CLOCK_BOOTTIME) - since_ns;
+}
+
+unsigned int sksm_content_digest(struct sksm_tracker *tracker, struct sksm_block *block,
+				 unsigned int first, unsigned int count)
+{
+	ssize_t n;
+
+	if (!block->digest)
+		block->digest = sksm_arena_alloc(&tracker->arena, SKSM_BLOCK_PAGES *
+						 sizeof(*block->digest));
+	if (!block->digest)
+		return 0;
+	/* The program may unmap it at any time: a copy by the kernel fails, a load would kill. */
+	n = tracker->sys->copy_memory(tracker->copy, (void *)sksm_page_address(block, first),
+				      count * SKSM_PAGE_BYTES);
+	if (n < 0)
+		return 0;
+	count = (unsigned int)((size_t)n / SKSM_PAGE_BYTES);
+	for (unsigned int i = 0; i < count; i++)
+		block->digest[first + i] = sksm_digest_page(&tracker->digester,
+							    tracker->copy + i * SKSM_PAGE_BYTES);
+	return count;
+}
+
+void sksm_content_publish(struct sksm_tracker *tracker, struct sksm_block *block,
+			  unsigned int page)
+{
+	uint64_t digest = block->digest[page];
+	bool twin = true;
+
+	/* Zero pages have a twin in every kernel, and would crowd one bucket of the index. */
+	if (digest != tracker->digester.zero)
+		twin = tracker->index_open && sksm_index_publish(&tracker->index, digest) == 1;
+	sksm_block_set(&tracker->blocks, block, page, twin ? SKSM_PAGE_TWIN : SKSM_PAGE_UNIQUE);
+}
+
+void sksm_content_withdraw(struct sksm_tracker *tracker, struct sksm_block *block,
+			   unsigned int page)
+{
+	if (!block->digest || !block->digest[page])
+		return;
+	if (tracker->index_open && block->digest[page] != tracker->digester.zero)
+		sksm_index_withdraw(&tracker->index, block->digest[page]);
+	block->digest[page] = 0;
+}
+
+static bool is_ripe(const struct sksm_tracker *tracker, const struct sksm_block *block,
+		    unsigned int page)
+{
+	uint8_t passed = (uint8_t)(tracker->tick - block->stamp[page]);
+
+	if (block->state[page] != SKSM_PAGE_ARMED)
+		return false;
+	return !tracker->options->age_ms || passed >= 17u << block->age_shift || passed > 200;
+}
+
+/* Pages that are shared already gain nothing; those in swap would have to be read in. */
+static bool is_worth_digesting(struct sksm_tracker *tracker, struct sksm_block *block,
+			       unsigned int page)
+{
+	uint64_t entry = tracker->pagemap[page];
+
+	if (!(entry & SKSM_PM_PRESENT))
+		return false;
+	if (sksm_entry_shared(entry)) {
+		/* In memory that is mergeable since before we came, it may be merged already. */
+		sksm_block_set(&tracker->blocks, block, page, sksm_bit(block->offered, page) &&
+			       tracker->audit.merged_bytes ? SKSM_PAGE_MERGED : SKSM_PAGE_SHARED);
+		return false;
+	}
+	return true;
+}
+
+static void digest_block(struct sksm_tracker *tracker, struct sksm_block *block)
+{
+	unsigned int page = 0;
+
+	if (sksm_tracker_pagemap(tracker, block))
+		return;
+	while (page < SKSM_BLOCK_PAGES) {
+		unsigned int count = 0, done;
+
+		if (!is_ripe(tracker, block, page)) {
+			page++;
+			continue;
+		}
+		while (count < SKSM_COPY_PAGES && page + count < SKSM_BLOCK_PAGES &&
+		       is_ripe(tracker, block, page + count) &&
+		       is_worth_digesting(tracker, block, page + count))
+			count++;
+		if (!count) {
+			page++;
+			continue;
+		}
+		done = sksm_content_digest(tracker, block, page, count);
+		for (unsigned int i = 0; i < done; i++)
+			sksm_content_publish(tracker, block, page + i);
+		page += done ? done : 1;
+	}
+}
+
+static bool has_ripe(const struct sksm_tracker *tracker, const struct sksm_block *block)
+{
+	if (!block->count[SKSM_PAGE_ARMED])
+		return false;
+	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
+		if (is_ripe(tracker, block, page))
+			return true;
+	return false;
+}
+
+/* Publish everything again: the table is new. */
+static void republish(struct sksm_tracker *tracker)
+{
+	struct sksm_block *block, *next;
+
+	HASH_ITER(hh, tracker->blocks.table, block, next) {
+		for (unsigned int page = 0; block->digest && page < SKSM_BLOCK_PAGES; page++) {
+			uint8_t state = block->state[page];
+
+			if (!sksm_page_digested(state) || !block->digest[page])
+				continue;
+			if (state == SKSM_PAGE_UNIQUE || state == SKSM_PAGE_TWIN)
+				sksm_content_publish(tracker, block, page);
+			else if (block->digest[page] != tracker->digester.zero)
+				sksm_index_publish(&tracker->index, block->digest[page]);
+		}
+	}
+}
+
+static void look_up_block(struct sksm_tracker *tracker, struct sksm_block *block)
+{
+	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++) {
+		uint8_t state = block->state[page];
+		int twin;
+
+		if (!sksm_page_digested(state) || !block->digest[page] ||
+		    block->digest[page] == tracker->digester.zero)
+			continue;
+		twin = sksm_index_lookup(&tracker->index, block->digest[page]);
+		if (state == SKSM_PAGE_UNIQUE && twin == 1)
+			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_TWIN);
+		else if (state == SKSM_PAGE_TWIN && twin == 0)
+			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_UNIQUE);
+	}
+}
+
+/* Some page of ours got a twin, or a process that had one went: which? */
+static void look_up_all(struct sksm_tracker *tracker)
+{
+	uint64_t start_ns = tracker->now_ns;
+	struct sksm_block *block, *next;
+
+	sksm_index_enter_lookups(&tracker->index);
+	HASH_ITER(hh, tracker->blocks.table, block, next)
+		if (block->digest)
+			look_up_block(tracker, block);
+	sksm_index_leave_lookups(&tracker->index);
+	tracker->lookups_due = false;
+	/* At most a tenth of the time goes into this. */
+	tracker->next_lookups_ns = tracker->now_ns + 10 * elapsed_ns(start_ns);
+}
+
+static void beat(struct sksm_tracker *tracker)
+{
+	int found = sksm_index_beat(&tracker->index);
+
+	if (found < 0)
+		return;
+	if (found & SKSM_INDEX_MOVED)
+		republish(tracker);
+	if (found & SKSM_INDEX_EVENT)
+		tracker->lookups_due = true;
+	if (tracker->lookups_due && tracker->now_ns >= tracker->next_lookups_ns)
+		look_up_all(tracker);
+}
+
+void sksm_content_pass(struct sksm_tracker *tracker)
+{
+	struct sksm_block *block, *next;
+	bool audited = false;
+
+	if (tracker->index_open)
+		beat(tracker);
+	HASH_ITER(hh, tracker->blocks.table, block, next) {
+		if (block->huge == SKSM_HUGE_NO ? !has_ripe(tracker, block) :
+		    tracker->now_ns < block->next_arm_ns)
+			continue;
+		sksm_budget_update(&tracker->budget, sksm_clock_ns(CLOCK_BOOTTIME),
+				   sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID), 0);
+		if (!sksm_budget_left(&tracker->budget))
+			break;
+		/* Memory that is marked sensitive is not even digested. */
+		if (!audited)
+			sksm_account_audit(tracker, true);
+		audited = true;
+		if (!tracker->options->merge_sensitive &&
+		    sksm_ranges_overlap(&tracker->audit.sensitive, sksm_block_start(block),
+					sksm_block_start(block) + SKSM_BLOCK_BYTES))
+			continue;
+		if (block->huge != SKSM_HUGE_NO)
+			sksm_huge_step(tracker, block);
+		else
+			digest_block(tracker, block);
+	}
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Transparent huge pages are not armed on suspicion: the first write would split them (trap 8).
+ * Calm is shown by a sample of the content that stays the same for the age, twins by a digest of
+ * every page, and only where half of the pages have a twin is the huge page given up for them.
+ */
+#include "tracker.h"
+
+#include "scan.h"
+#include "sys.h"
+
+#define SAMPLE_STRIDE 64
+#define MAX_WAIT_NS 32000000000ull
+
+/* One digest over a page in each SAMPLE_STRIDE. False where it could not be read. */
+static bool digest_sample(struct sksm_tracker *tracker, const struct sksm_block *block,
+			  uint64_t *ret)
+{
+	uint64_t sample = 0;
+
+	for (unsigned int page = block->number % SAMPLE_STRIDE; page < SKSM_BLOCK_PAGES;
+	     page += SAMPLE_STRIDE) {
+		if (tracker->sys->copy_memory(tracker->copy,
+					      (void *)sksm_page_address(block, page),
+					      SKSM_PAGE_BYTES) != (ssize_t)SKSM_PAGE_BYTES)
+			return false;
+		sample = sample * 31 + sksm_digest_page(&tracker->digester, tracker->copy);
+	}
+	*ret = sample;
+	return true;
+}
+
+static void wait_for(struct sksm_tracker *tracker, struct sksm_block *block, uint64_t least_ns)
+{
+	uint64_t ns = (uint64_t)tracker->options->interval_ms * 1000000 << block->level;
+
+	if (ns > MAX_WAIT_NS)
+		ns = MAX_WAIT_NS;
+	block->next_arm_ns = tracker->now_ns + (ns > least_ns ? ns : least_ns);
+}
+
+/* The content changed: what was known of it is void, and it is looked at more rarely. */
+static void start_over(struct sksm_tracker *tracker, struct sksm_block *block, uint64_t sample)
+{
+	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++) {
+		if (block->state[page] <= SKSM_PAGE_LOOSE)
+			continue;
+		sksm_content_withdraw(tracker, block, page);
+		sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_LOOSE);
+	}
+	if (block->huge != SKSM_HUGE_NEW && block->level < 8)
+		block->level++;
+	block->huge = SKSM_HUGE_SAMPLED;
+	block->sample = sample;
+	block->since_ns = tracker->now_ns;
+	wait_for(tracker, block, (uint64_t)tracker->options->age_ms * 1000000);
+}
+
+static void digest_all(struct sksm_tracker *tracker, struct sksm_block *block)
+{
+	if (sksm_tracker_pagemap(tracker, block))
+		return;
+	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page += SKSM_COPY_PAGES) {
+		unsigned int done;
+
+		if (sksm_entry_shared(tracker->pagemap[page])) {
+			for (unsigned int i = 0; i < SKSM_COPY_PAGES; i++)
+				sksm_block_set(&tracker->blocks, block, page + i,
+					       SKSM_PAGE_SHARED);
+			continue;
+		}
+		done = sksm_content_digest(tracker, block, page, SKSM_COPY_PAGES);
+		for (unsigned int i = 0; i < done; i++)
+			sksm_content_publish(tracker, block, page + i);
+	}
+	block->huge = SKSM_HUGE_KNOWN;
+}
+
+static void give_up_huge(struct sksm_tracker *tracker, struct sksm_block *block)
+{
+	int64_t armed;
+
+	armed = sksm_scan_arm(tracker->sys, tracker->pagemap_fd, sksm_block_start(block),
+			      sksm_block_start(block) + SKSM_BLOCK_BYTES, SKSM_ARM_HUGE,
+			      tracker->runs, SKSM_LOOK_RUNS);
+	if (armed <= 0)
+		return;
+	block->huge = SKSM_HUGE_NO;
+	block->proven = true;
+	block->level = 0;
+	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
+		sksm_block_set(&tracker->blocks, block, page, block->state[page]);
+}
+
+void sksm_huge_step(struct sksm_tracker *tracker, struct sksm_block *block)
+{
+	uint64_t sample;
+
+	if (!digest_sample(tracker, block, &sample)) {
+		wait_for(tracker, block, 0);
+		return;
+	}
+	if (block->huge == SKSM_HUGE_NEW || sample != block->sample) {
+		start_over(tracker, block, sample);
+		return;
+	}
+	if (block->huge == SKSM_HUGE_SAMPLED)
+		digest_all(tracker, block);
+	else if (block->level < 4)
+		block->level++;
+	if (block->huge == SKSM_HUGE_KNOWN && tracker->engine != SKSM_ENGINE_NONE &&
+	    block->count[SKSM_PAGE_TWIN] * 2 >= SKSM_BLOCK_PAGES)
+		give_up_huge(tracker, block);
+	else
+		wait_for(tracker, block, 0);
+}

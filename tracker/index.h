@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The twin index of a domain: which digests of invariant pages exist, and whose they are.
+ *
+ * Two kinds of file (domain.h): "members", a slot for each process that takes part, and "index-N",
+ * a hash table of 8-byte entries in buckets of 16. N is the generation: a table that has become
+ * too small is replaced by a larger one, and every member publishes its pages anew.
+ *
+ * All access is by pread and pwrite, never by a mapping: a truncated file or a full disk is an
+ * error to us, where a mapping would kill the program with SIGBUS. There are no locks on this
+ * path. Two writers may race and one of them be lost, an entry may name a process that died; the
+ * pages are looked up again when that shows, and the kernel compares contents before it merges.
+ *
+ * An index belongs to one thread.
+ */
+#ifndef SKSM_INDEX_H
+#define SKSM_INDEX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sksm_sys;
+struct sksm_arena;
+struct sksm_member;
+
+#define SKSM_INDEX_MEMBERS 1024
+#define SKSM_INDEX_WAYS 16
+#define SKSM_INDEX_MIN_ORDER 6
+#define SKSM_INDEX_MAX_ORDER 20
+
+struct sksm_index {
+	const struct sksm_sys *sys;
+	struct sksm_arena *arena;
+	int domain_fd;		/* not ours to close */
+	int members_fd;
+	int fd;
+	uint64_t generation;
+	unsigned int order;	/* log2 of the number of buckets */
+	uint16_t me;		/* what entries call us: slot and its generation; 0: no slot */
+	unsigned int slot;
+	uint64_t seen_event_ns;
+	uint64_t now_ns;
+	uint64_t alive_hash;	/* which members lived at the last beat */
+	bool self_event;
+	unsigned int members_used;
+	struct sksm_member *members;	/* a copy, as of the last beat */
+	uint64_t publishes;	/* since the table was opened */
+	uint64_t overflows;
+	uint8_t notified[SKSM_INDEX_MEMBERS / 8];
+	uint64_t *snapshot;	/* a copy of the table while many digests are looked up */
+};
+
+/* What sksm_index_beat found, bits. */
+#define SKSM_INDEX_EVENT 1	/* a page of ours got a twin: look all of them up */
+#define SKSM_INDEX_MOVED 2	/* a new table: publish all pages again */
+
+/*
+ * Join the domain in @domain_fd; @pages is how many pages this process may come to publish.
+ * 0 or -errno. -EAGAIN: somebody else is joining this instant, try again later.
+ */
+int sksm_index_open(struct sksm_index *index, const struct sksm_sys *sys,
+		    struct sksm_arena *arena, int domain_fd, uint64_t pages);
+
+/* Leave: give the slot back. Entries stay; others see that their owner is gone. */
+void sksm_index_close(struct sksm_index *index);
+
+/* Once a pass: say that we live, learn who else does, move to a larger table. Bits, or -errno. */
+int sksm_index_beat(struct sksm_index *index);
+
+/*
+ * Publish a page of ours. 1: it has a twin, in this or another living process; 0: no twin is
+ * known; -errno: it could not be published (-ENOSPC: its bucket is full).
+ */
+int sksm_index_publish(struct sksm_index *index, uint64_t digest);
+
+/* A page of ours no longer has this content. */
+void sksm_index_withdraw(struct sksm_index *index, uint64_t digest);
+
+/* Has a page that we published a twin by now? 1, 0 or -errno. Publishes it again where lost. */
+int sksm_index_lookup(struct sksm_index *index, uint64_t digest);
+
+/*
+ * Between these two, lookups read a copy of the table where that is cheaper. No publishing and
+ * no withdrawing in between.
+ */
+void sksm_index_enter_lookups(struct sksm_index *index);
+void sksm_index_leave_lookups(struct sksm_index *index);
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Merge engines and placement. An offer marks runs of pages with twins; what becomes of them is
+ * seen by the scans that follow (look.c).
+ *
+ * ksm: MADV_MERGEABLE on the run. Each run may cut the mapping in three, so pages in between that
+ * are calm too are taken along, and offers stop well below vm.max_map_count. A mark is taken back
+ * only where nothing is merged: MADV_UNMERGEABLE would copy every merged page (trap 21).
+ *
+ * sksm: MADV_MERGE on exactly the pages with twins, in bounded batches.
+ */
+#include "tracker.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "sys.h"
+
+/* Calm pages without a twin that a run may take along. */
+#define BRIDGE_PAGES 15
+/* ksmd needs two scans for a page it has not seen, one more to settle, one that was under way. */
+#define PATIENCE_SCANS 5
+/* A hot block gives up its marks from this level on. */
+#define WITHDRAW_LEVEL 4
+
+static void read_full_scans(struct sksm_tracker *tracker)
+{
+	char text[24];
+	unsigned int value = 0;
+	ssize_t n;
+
+	if (tracker->full_scans_fd < 0)
+		return;
+	n = tracker->sys->pread(tracker->full_scans_fd, text, sizeof(text), 0);
+	for (ssize_t i = 0; i < n && text[i] >= '0' && text[i] <= '9'; i++)
+		value = value * 10 + (unsigned int)(text[i] - '0');
+	if (n > 0)
+		tracker->full_scans = (uint8_t)value;
+}
+
+static void mark_offered(struct sksm_tracker *tracker, struct sksm_block *block,
+			 unsigned int page)
+{
+	sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_OFFERED);
+	block->stamp[page] = tracker->full_scans;
+}
+
+/* What a synchronous engine has done is there to be seen at once. */
+static void judge_merge(struct sksm_tracker *tracker, struct sksm_block *block,
+			unsigned int from, unsigned int to)
+{
+	if (sksm_tracker_pagemap(tracker, block))
+		return;
+	for (unsigned int page = from; page < to; page++)
+		sksm_block_set(&tracker->blocks, block, page,
+			       sksm_entry_shared(tracker->pagemap[page]) ? SKSM_PAGE_MERGED :
+			       SKSM_PAGE_REFUSED);
+}
+
+/* Offer [from, to). 0; -ENOMEM: no more mappings to be had; other errors concern this run. */
+static int offer_run(struct sksm_tracker *tracker, struct sksm_block *block, unsigned int from,
+		     unsigned int to)
+{
+	bool sync = tracker->engine == SKSM_ENGINE_SKSM;
+	int error;
+
+	error = tracker->sys->madvise((void *)sksm_page_address(block, from),
+				      (to - from) * SKSM_PAGE_BYTES,
+				      sync ? SKSM_MADV_MERGE : MADV_MERGEABLE);
+	if (sync) {
+		/* The 2025 proposal stops at the first page that fails: see what was done. */
+		for (unsigned int page = from; page < to; page++)
+			sksm_bit_set(block->offered, page);
+		judge_merge(tracker, block, from, to);
+		return 0;
+	}
+	if (error)
+		return error;
+	for (unsigned int page = from; page < to; page++) {
+		sksm_bit_set(block->offered, page);
+		if (block->state[page] == SKSM_PAGE_TWIN)
+			mark_offered(tracker, block, page);
+	}
+	tracker->regions.mappings += 2;
+	return 0;
+}
+
+static bool may_bridge(uint8_t state)
+{
+	return state >= SKSM_PAGE_ARMED;
+}
+
+/* The end of the run that starts at @from, which has a twin. */
+static unsigned int find_run_end(const struct sksm_tracker *tracker,
+				 const struct sksm_block *block, unsigned int from)
+{
+	unsigned int bridge = tracker->engine == SKSM_ENGINE_KSM ? BRIDGE_PAGES : 0;
+	unsigned int end = from + 1;
+
+	for (unsigned int page = end; page < SKSM_BLOCK_PAGES && page - end <= bridge; page++) {
+		if (block->state[page] == SKSM_PAGE_TWIN)
+			end = page + 1;
+		else if (!may_bridge(block->state[page]))
+			break;
+	}
+	return end;
+}
+
+/* The shortest run still worth a mapping; the scarcer mappings get, the longer. 0: none is. */
+static unsigned int shortest_run(const struct sksm_tracker *tracker)
+{
+	unsigned int used = tracker->regions.mappings, limit = tracker->max_mappings;
+
+	/* MADV_MERGE cuts no mapping. */
+	if (tracker->engine == SKSM_ENGINE_SKSM || used < limit / 2)
+		return 1;
+	if (used < limit - limit / 4)
+		return 16;
+	return used < limit ? 128 : 0;
+}
+
+static int offer_block(struct sksm_tracker *tracker, struct sksm_block *block)
+{
+	unsigned int page = 0;
+
+	while (page < SKSM_BLOCK_PAGES) {
+		unsigned int shortest, end;
+
+		if (block->state[page] != SKSM_PAGE_TWIN) {
+			page++;
+			continue;
+		}
+		if (sksm_bit(block->offered, page) && tracker->engine == SKSM_ENGINE_KSM) {
+			mark_offered(tracker, block, page++);
+			continue;
+		}
+		end = find_run_end(tracker, block, page);
+		shortest = shortest_run(tracker);
+		if (!shortest)
+			return -ENOMEM;
+		if (end - page >= shortest && offer_run(tracker, block, page, end) == -ENOMEM)
+			return -ENOMEM;
+		page = end;
+	}
+	return 0;
+}
+
+static void offer_all(struct sksm_tracker *tracker)
+{
+	struct sksm_block *block, *next;
+
+	HASH_ITER(hh, tracker->blocks.table, block, next) {
+		uint64_t start = sksm_block_start(block);
+
+		if (!block->count[SKSM_PAGE_TWIN] || block->huge != SKSM_HUGE_NO)
+			continue;
+		if (!tracker->options->merge_sensitive &&
+		    sksm_ranges_overlap(&tracker->audit.sensitive, start,
+					start + SKSM_BLOCK_BYTES))
+			continue;
+		if (offer_block(tracker, block) == -ENOMEM)
+			break;
+	}
+}
+
+/* Nothing in the marked pages of @block is mapped elsewhere too, so unmarking copies nothing. */
+static bool is_unmerged(struct sksm_tracker *tracker, const struct sksm_block *block)
+{
+	if (sksm_tracker_pagemap(tracker, block))
+		return false;
+	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
+		if (sksm_bit(block->offered, page) && sksm_entry_shared(tracker->pagemap[page]))
+			return false;
+	return true;
+}
+
+static void withdraw_block(struct sksm_tracker *tracker, struct sksm_block *block)
+{
+	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++) {
+		unsigned int from = page;
+
+		while (page < SKSM_BLOCK_PAGES && sksm_bit(block->offered, page))
+			page++;
+		if (page == from)
+			continue;
+		if (tracker->sys->madvise((void *)sksm_page_address(block, from),
+					  (page - from) * SKSM_PAGE_BYTES, MADV_UNMERGEABLE))
+			return;
+		for (unsigned int i = from; i < page; i++) {
+			sksm_bit_clear(block->offered, i);
+			if (block->state[i] == SKSM_PAGE_REFUSED)
+				sksm_block_set(&tracker->blocks, block, i, SKSM_PAGE_UNIQUE);
+		}
+	}
+}
+
+static bool is_withdrawn(const struct sksm_block *block)
+{
+	for (int i = 0; i < SKSM_BLOCK_WORDS; i++)
+		if (block->offered[i])
+			return false;
+	return true;
+}
+
+/* Give up on pages that ksmd had its scans for; unmark blocks that turned hot. */
+static void maintain(struct sksm_tracker *tracker)
+{
+	struct sksm_block *block, *next;
+
+	HASH_ITER(hh, tracker->blocks.table, block, next) {
+		for (unsigned int page = 0; block->count[SKSM_PAGE_OFFERED] &&
+		     page < SKSM_BLOCK_PAGES; page++)
+			if (block->state[page] == SKSM_PAGE_OFFERED &&
+			    (uint8_t)(tracker->full_scans - block->stamp[page]) >= PATIENCE_SCANS)
+				sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_REFUSED);
+		if (block->level < WITHDRAW_LEVEL || block->adopted ||
+		    block->count[SKSM_PAGE_OFFERED] || block->count[SKSM_PAGE_MERGED] ||
+		    block->count[SKSM_PAGE_ZERO] || is_withdrawn(block))
+			continue;
+		if (is_unmerged(tracker, block))
+			withdraw_block(tracker, block);
+	}
+}
+
+void sksm_offer_pass(struct sksm_tracker *tracker)
+{
+	if (tracker->engine == SKSM_ENGINE_NONE)
+		return;
+	read_full_scans(tracker);
+	maintain(tracker);
+	if (!tracker->blocks.total[SKSM_PAGE_TWIN])
+		return;
+	/* A mapping may have been locked or marked since it was digested. */
+	sksm_account_audit(tracker, true);
+	offer_all(tracker);
+}

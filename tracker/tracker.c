@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+#include "tracker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+
+#include "domain.h"
+#include "scan.h"
+#include "sys.h"
+
+#define MIN_TICK_NS 1000000u
+#define INDEX_RETRY_NS 1000000000ull
+#define DEFAULT_MAX_MAP_COUNT 65530
+
+static unsigned int read_max_mappings(const struct sksm_sys *sys)
+{
+	unsigned int value = 0;
+	char text[24];
+
+	if (sksm_read_file(sys, AT_FDCWD, "/proc/sys/vm/max_map_count", text, sizeof(text)) > 0)
+		for (const char *p = text; *p >= '0' && *p <= '9'; p++)
+			value = value * 10 + (unsigned int)(*p - '0');
+	/* Half of what is allowed stays the program's. */
+	return (value ? value : DEFAULT_MAX_MAP_COUNT) / 2;
+}
+
+static const char *open_kernel(struct sksm_tracker *tracker)
+{
+	const struct sksm_sys *sys = tracker->sys;
+	bool text = tracker->probe.error[SKSM_ABLE_PROCMAP_QUERY] != 0;
+
+	tracker->pagemap_fd = sys->openat(AT_FDCWD, "/proc/thread-self/pagemap",
+					  O_RDONLY | O_CLOEXEC, 0);
+	if (tracker->pagemap_fd < 0)
+		return "/proc/thread-self/pagemap cannot be opened";
+	tracker->uffd = sksm_scan_open_uffd(sys);
+	if (tracker->uffd < 0) {
+		sys->close(tracker->pagemap_fd);
+		return "userfaultfd is refused";
+	}
+	if (sksm_regions_open(&tracker->regions, sys, &tracker->arena, tracker->options, text)) {
+		sys->close(tracker->uffd);
+		sys->close(tracker->pagemap_fd);
+		return "/proc/thread-self/maps cannot be opened";
+	}
+	/* Absent in a container without /sys: then refused pages are not told from waiting ones. */
+	tracker->full_scans_fd = sys->openat(AT_FDCWD, "/sys/kernel/mm/ksm/full_scans",
+					     O_RDONLY | O_CLOEXEC, 0);
+	return NULL;
+}
+
+struct sksm_tracker *sksm_tracker_init(const struct sksm_sys *sys,
+				       const struct sksm_options *options, int domain_fd,
+				       const char **ret_reason)
+{
+	uint8_t key[SKSM_KEY_BYTES];
+	struct sksm_tracker *tracker;
+	struct sksm_arena arena;
+	struct sksm_probe probe;
+
+	sksm_probe_run(sys, &probe);
+	*ret_reason = sksm_probe_obstacle(&probe);
+	if (*ret_reason)
+		return NULL;
+	if (sksm_domain_key(sys, domain_fd, key)) {
+		*ret_reason = "the key of the domain cannot be read or made";
+		return NULL;
+	}
+	sksm_arena_init(&arena, sys);
+	tracker = sksm_arena_alloc(&arena, sizeof(*tracker));
+	if (!tracker) {
+		*ret_reason = "the kernel gives no memory";
+		return NULL;
+	}
+	tracker->sys = sys;
+	tracker->options = options;
+	tracker->probe = probe;
+	tracker->arena = arena;
+	tracker->domain_fd = domain_fd;
+	tracker->engine = sksm_probe_engine(&probe, options);
+	tracker->max_mappings = read_max_mappings(sys);
+	tracker->tick_ns = (uint64_t)options->age_ms * 1000000 / 16;
+	if (tracker->tick_ns < MIN_TICK_NS)
+		tracker->tick_ns = MIN_TICK_NS;
+	*ret_reason = open_kernel(tracker);
+	if (*ret_reason) {
+		arena = tracker->arena;
+		sksm_arena_fini(&arena);
+		return NULL;
+	}
+	sksm_blocks_init(&tracker->blocks, &tracker->arena);
+	sksm_digester_init(&tracker->digester, key);
+	memset(key, 0, sizeof(key));
+	sksm_budget_init(&tracker->budget, options->cpu_percent, sksm_clock_ns(CLOCK_BOOTTIME),
+			 sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID));
+	return tracker;
+}
+
+void sksm_tracker_fini(struct sksm_tracker *tracker)
+{
+	const struct sksm_sys *sys = tracker->sys;
+	struct sksm_arena arena;
+
+	if (tracker->index_open)
+		sksm_index_close(&tracker->index);
+	sksm_regions_close(&tracker->regions);
+	/* Ends every registration, and with them all protection. */
+	sys->close(tracker->uffd);
+	sys->close(tracker->pagemap_fd);
+	if (tracker->full_scans_fd >= 0)
+		sys->close(tracker->full_scans_fd);
+	sys->close(tracker->domain_fd);
+	/* The tracker lives in the arena that goes. */
+	arena = tracker->arena;
+	sksm_arena_fini(&arena);
+}
+
+/* Opened once it is known how much there is to publish. */
+static void open_index(struct sksm_tracker *tracker)
+{
+	uint64_t pages = tracker->counters.resident / SKSM_PAGE_BYTES;
+
+	if (tracker->index_open || tracker->now_ns < tracker->index_retry_ns || !pages)
+		return;
+	tracker->index_open = !sksm_index_open(&tracker->index, tracker->sys, &tracker->arena,
+					       tracker->domain_fd, pages);
+	tracker->index_retry_ns = tracker->now_ns + INDEX_RETRY_NS;
+}
+
+uint64_t sksm_tracker_pass(struct sksm_tracker *tracker)
+{
+	uint64_t interval_ns = (uint64_t)tracker->options->interval_ms * 1000000, pause_ns;
+	uint64_t writes_before = tracker->counters.writes_seen;
+
+	tracker->now_ns = sksm_clock_ns(CLOCK_BOOTTIME);
+	tracker->tick = (uint8_t)(tracker->now_ns / tracker->tick_ns);
+	sksm_budget_update(&tracker->budget, tracker->now_ns,
+			   sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID), 0);
+	if (sksm_regions_refresh(&tracker->regions, tracker->uffd, sksm_look_forget, tracker) == 0)
+		sksm_look_pass(tracker);
+	open_index(tracker);
+	sksm_content_pass(tracker);
+	sksm_offer_pass(tracker);
+	sksm_account_pass(tracker);
+	sksm_budget_update(&tracker->budget, sksm_clock_ns(CLOCK_BOOTTIME),
+			   sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID),
+			   tracker->counters.writes_seen - writes_before);
+	pause_ns = sksm_budget_pause_ns(&tracker->budget);
+	return pause_ns > interval_ns ? pause_ns : interval_ns;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine of one process: finds memory that stays invariant and has a twin in the domain, and
+ * offers it for merging. One thread owns a tracker; nothing here is thread-safe or
+ * async-signal-safe unless it says so. All calls work without libc state (sys.h).
+ *
+ * A pass: regions are brought in step with the kernel's map; each is scanned (look.c); what was
+ * written is taken back, what is new or calm again is armed (heat.c); what stayed unwritten for
+ * the age is digested and published (content.c); runs of pages with a twin are offered to the
+ * merge engine (offer.c); the counters are published in the record (account.c).
+ */
+#ifndef SKSM_TRACKER_H
+#define SKSM_TRACKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "abi.h"
+#include "arena.h"
+#include "audit.h"
+#include "block.h"
+#include "budget.h"
+#include "digest.h"
+#include "index.h"
+#include "options.h"
+#include "probe.h"
+#include "record.h"
+#include "region.h"
+
+#define SKSM_LOOK_RUNS 1024
+#define SKSM_COPY_PAGES 16
+
+struct sksm_tracker {
+	const struct sksm_sys *sys;
+	const struct sksm_options *options;
+	struct sksm_probe probe;
+	struct sksm_arena arena;
+	struct sksm_regions regions;
+	struct sksm_blocks blocks;
+	struct sksm_index index;
+	struct sksm_digester digester;
+	struct sksm_audit audit;
+	struct sksm_budget budget;
+	struct sksm_counters counters;
+	enum sksm_engine_kind engine;
+	int domain_fd;
+	int pagemap_fd;
+	int uffd;
+	int full_scans_fd;	/* of ksmd, or -errno */
+	bool index_open;
+	uint64_t index_retry_ns;
+	uint64_t now_ns;	/* CLOCK_BOOTTIME at the start of the pass */
+	uint64_t tick_ns;	/* grain of sksm_block.stamp */
+	uint64_t next_lookups_ns;
+	uint64_t audited_merged;	/* merged pages that we knew of at the last audit */
+	bool lookups_due;	/* some page of ours may have got a twin */
+	uint8_t tick;
+	uint8_t full_scans;	/* low bits of ksmd's count */
+	unsigned int max_mappings;	/* offers keep the process below this number */
+	struct sksm_page_region runs[SKSM_LOOK_RUNS];
+	uint64_t pagemap[SKSM_BLOCK_PAGES];
+	unsigned char copy[SKSM_COPY_PAGES * SKSM_PAGE_BYTES];
+};
+
+/*
+ * Make a tracker for the calling process, in memory of its own. @domain_fd is from
+ * sksm_domain_open and is the tracker's from now on. NULL and *ret_reason, a static string for
+ * people, where nothing can be tracked; @domain_fd is then still the caller's.
+ */
+struct sksm_tracker *sksm_tracker_init(const struct sksm_sys *sys,
+				       const struct sksm_options *options, int domain_fd,
+				       const char **ret_reason);
+
+/*
+ * Take back what can be taken back without touching the program's memory: registrations end with
+ * the userfaultfd, offered ranges stay as they are (trap 21). Frees @tracker.
+ */
+void sksm_tracker_fini(struct sksm_tracker *tracker);
+
+/* One pass. Returns how many nanoseconds to wait before the next. */
+uint64_t sksm_tracker_pass(struct sksm_tracker *tracker);
+
+/* ---- between the files of the tracker ---- */
+
+/* What a scan found in one block. */
+struct sksm_look {
+	uint64_t present[SKSM_BLOCK_WORDS];
+	uint64_t written[SKSM_BLOCK_WORDS];
+	uint64_t zero[SKSM_BLOCK_WORDS];	/* maps the zero page */
+	bool huge;				/* mapped by one huge page */
+};
+
+/* look.c: scan all regions, take back what was written. Bounded kernel calls. */
+void sksm_look_pass(struct sksm_tracker *tracker);
+
+/* look.c: the pages of [start, end) are gone: forget them. */
+void sksm_look_forget(void *tracker, uint64_t start, uint64_t end);
+
+/* heat.c: judge a block after it was looked at; arm what should be armed. */
+void sksm_heat_block(struct sksm_tracker *tracker, struct sksm_block *block,
+		     const struct sksm_look *look);
+
+/* content.c: digest and publish what has become invariant; learn of new twins. */
+void sksm_content_pass(struct sksm_tracker *tracker);
+
+/* content.c: a page leaves the digested states: withdraw it from the index. */
+void sksm_content_withdraw(struct sksm_tracker *tracker, struct sksm_block *block,
+			   unsigned int page);
+
+/* content.c: digest [first, first + count) of a block into digest[]; pages that could be read. */
+unsigned int sksm_content_digest(struct sksm_tracker *tracker, struct sksm_block *block,
+				 unsigned int first, unsigned int count);
+
+/* content.c: publish a digested page: it becomes UNIQUE or TWIN. */
+void sksm_content_publish(struct sksm_tracker *tracker, struct sksm_block *block,
+			  unsigned int page);
+
+/* huge.c: one step for a block that is a huge page left whole. */
+void sksm_huge_step(struct sksm_tracker *tracker, struct sksm_block *block);
+
+/* offer.c: place runs of twins with the engine, give up on refused ones, take back hot ones. */
+void sksm_offer_pass(struct sksm_tracker *tracker);
+
+/* account.c: audit smaps where due, fill in the counters. */
+void sksm_account_audit(struct sksm_tracker *tracker, bool wanted);
+void sksm_account_pass(struct sksm_tracker *tracker);
+
+/* The pagemap entries of a whole block into tracker->pagemap. 0 or -errno. */
+int sksm_tracker_pagemap(struct sksm_tracker *tracker, const struct sksm_block *block);
+
+/* A present page whose frame somebody else maps too: shared by fork, or merged. */
+static inline bool sksm_entry_shared(uint64_t entry)
+{
+	return (entry & SKSM_PM_PRESENT) && !(entry & SKSM_PM_EXCLUSIVE);
+}
+
+#endif
