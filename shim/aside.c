@@ -10,8 +10,13 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/userfaultfd.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <sys/fsuid.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 int capset(cap_user_header_t header, const cap_user_data_t data);
@@ -39,29 +44,183 @@ ASIDES(DECLARE)
 #define RESOLVE(name, parameters, arguments) \
 	real_##name = (int (*) parameters)dlsym(RTLD_NEXT, #name);
 
+static int (*real_prctl)(int, ...);
+static int (*real_ioctl)(int, unsigned long, ...);
+/* Not static: the assembly below jumps through it. */
+long (*shim_real_syscall)(long, ...) __attribute__((visibility("hidden")));
+
 void shim_aside_resolve(void)
 {
 	ASIDES(RESOLVE)
+	real_prctl = (int (*)(int, ...))dlsym(RTLD_NEXT, "prctl");
+	real_ioctl = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
+	shim_real_syscall = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+}
+
+struct aside {
+	bool active;
+	bool was_running;
+	int saved_errno;
+};
+
+static struct aside enter_aside(void)
+{
+	struct aside aside = { .active = shim_active(), .saved_errno = errno };
+
+	if (aside.active) {
+		if (!shim.control->alive)
+			shim_child();
+		aside.was_running = shim_thread_hold();
+	}
+	errno = aside.saved_errno;
+	return aside;
+}
+
+static void leave_aside(struct aside aside)
+{
+	aside.saved_errno = errno;
+	if (aside.active)
+		shim_thread_release(aside.was_running);
+	errno = aside.saved_errno;
 }
 
 #define DEFINE(name, parameters, arguments) \
 	SHIM_EXPORT int name parameters \
 	{ \
-		bool active = shim_active(), was_running = false; \
-		int result, saved_errno = errno; \
+		struct aside aside; \
+		int result; \
 \
-		if (active && !shim.control->alive) \
-			shim_child(); \
-		if (active) \
-			was_running = shim_thread_hold(); \
-		else if (!real_##name) \
+		if (!real_##name) \
 			RESOLVE(name, parameters, arguments) \
-		errno = saved_errno; \
+		aside = enter_aside(); \
 		result = real_##name arguments; \
-		saved_errno = errno; \
-		if (active) \
-			shim_thread_release(was_running); \
-		errno = saved_errno; \
+		leave_aside(aside); \
 		return result; \
 	}
 ASIDES(DEFINE)
+
+/* A filter for this thread only does not reach ours; but no other thread of ours may be made. */
+static bool installs_filter(int option)
+{
+	return option == PR_SET_SECCOMP;
+}
+
+SHIM_EXPORT int prctl(int option, ...)
+{
+	unsigned long a, b, c, d;
+	va_list args;
+
+	va_start(args, option);
+	a = va_arg(args, unsigned long);
+	b = va_arg(args, unsigned long);
+	c = va_arg(args, unsigned long);
+	d = va_arg(args, unsigned long);
+	va_end(args);
+	if (!real_prctl)
+		shim_aside_resolve();
+	if (installs_filter(option)) {
+		struct aside aside = enter_aside();
+		int result;
+
+		shim.sandboxed = true;
+		result = real_prctl(option, a, b, c, d);
+		if (result)
+			shim.sandboxed = false;
+		leave_aside(aside);
+		return result;
+	}
+	return real_prctl(option, a, b, c, d);
+}
+
+/* The program's own userfaultfd wins: while ours is away, nothing is registered. */
+SHIM_EXPORT int ioctl(int fd, unsigned long request, ...)
+{
+	struct aside aside;
+	va_list args;
+	void *arg;
+	int result;
+
+	va_start(args, request);
+	arg = va_arg(args, void *);
+	va_end(args);
+	if (!real_ioctl)
+		shim_aside_resolve();
+	if (shim_likely(request != UFFDIO_REGISTER))
+		return real_ioctl(fd, request, arg);
+	aside = enter_aside();
+	result = real_ioctl(fd, request, arg);
+	leave_aside(aside);
+	return result;
+}
+
+static bool is_aside_number(long number)
+{
+	switch (number) {
+	case SYS_setuid: case SYS_setgid: case SYS_setreuid: case SYS_setregid:
+	case SYS_setgroups: case SYS_setresuid: case SYS_setresgid: case SYS_setfsuid:
+	case SYS_setfsgid: case SYS_capset: case SYS_unshare: case SYS_setns: case SYS_seccomp:
+		return true;
+	default:
+		return false;
+	}
+}
+
+long shim_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	struct aside aside;
+	long result;
+
+	if (!shim_real_syscall)
+		shim_aside_resolve();
+	if (!is_aside_number(number))
+		return shim_real_syscall(number, a, b, c, d, e, f);
+	aside = enter_aside();
+	/* With TSYNC the filter would reach our thread too, and kill at its next call. */
+	if (number == SYS_seccomp)
+		shim.sandboxed = true;
+	result = shim_real_syscall(number, a, b, c, d, e, f);
+	if (number == SYS_seccomp && result)
+		shim.sandboxed = false;
+	leave_aside(aside);
+	return result;
+}
+
+#if defined(__x86_64__)
+/*
+ * syscall(2) as a function: all numbers but the few above are passed on by a jump, with registers
+ * and stack as they came, so that even calls that return twice work as without us.
+ */
+__asm__(".text\n"
+	".globl syscall\n"
+	".type syscall, @function\n"
+	"syscall:\n"
+	"	lea -105(%rdi), %rax\n"	/* setuid 105 ... capset 126 */
+	"	cmp $21, %rax\n"
+	"	jbe shim_syscall\n"
+	"	cmp $272, %rdi\n"		/* unshare */
+	"	je shim_syscall\n"
+	"	cmp $308, %rdi\n"		/* setns */
+	"	je shim_syscall\n"
+	"	cmp $317, %rdi\n"		/* seccomp */
+	"	je shim_syscall\n"
+	"	mov shim_real_syscall(%rip), %rax\n"
+	"	test %rax, %rax\n"
+	"	jz 1f\n"
+	"	jmp *%rax\n"
+	/* Before our constructor: the bare call, as libc's function makes it. */
+	"1:	sub $16, %rsp\n"
+	"	push 24(%rsp)\n"
+	"	call shim_syscall_early\n"
+	"	add $24, %rsp\n"
+	"	ret\n"
+	".size syscall, .-syscall\n");
+
+long shim_syscall_early(long number, long a, long b, long c, long d, long e, long f)
+	__attribute__((visibility("hidden"), used));
+
+long shim_syscall_early(long number, long a, long b, long c, long d, long e, long f)
+{
+	shim_aside_resolve();
+	return shim_real_syscall(number, a, b, c, d, e, f);
+}
+#endif

@@ -22,6 +22,12 @@ void shim_exit_resolve(void)
 	real__Exit = (__typeof__(real__Exit))dlsym(RTLD_NEXT, "_Exit");
 }
 
+/* quick_exit calls glibc's own _exit, which no hook sees. */
+void shim_exit_register(void)
+{
+	at_quick_exit(shim_exit_note);
+}
+
 /* This process' own record, or NULL: a forked or vforked child may still see its parent's. */
 static struct sksm_record *own_record(void)
 {

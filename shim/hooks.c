@@ -90,6 +90,26 @@ SHIM_EXPORT int munmap(void *addr, size_t length)
 	return 0;
 }
 
+/*
+ * mremap wants one mapping, and ours are cut where runs are marked mergeable or end where we
+ * registered: make them one again, as the program knows them. Its own mistakes stay EFAULT.
+ */
+static void *mremap_joined(void *addr, size_t old_length, size_t new_length, int flags,
+			   void *new_addr)
+{
+	const struct sksm_record *record = shim.control->record;
+	/* Locked memory must not become mergeable by this: unmarking copies, but does no harm. */
+	bool sensitive = record && record->counters.sensitive_skipped;
+	bool was_running = shim_thread_hold();
+	void *result;
+
+	sksm_sys_kernel.madvise(addr, old_length, sensitive ? MADV_UNMERGEABLE : MADV_MERGEABLE);
+	errno = EFAULT;
+	result = real_mremap(addr, old_length, new_length, flags, new_addr);
+	shim_thread_release(was_running);
+	return result;
+}
+
 SHIM_EXPORT void *mremap(void *addr, size_t old_length, size_t new_length, int flags, ...)
 {
 	void *new_addr, *result;
@@ -99,11 +119,15 @@ SHIM_EXPORT void *mremap(void *addr, size_t old_length, size_t new_length, int f
 	va_start(args, flags);
 	new_addr = va_arg(args, void *);
 	va_end(args);
-	if (shim_likely(real_mremap))
+	if (shim_likely(real_mremap)) {
 		result = real_mremap(addr, old_length, new_length, flags, new_addr);
-	else
+		if (result == MAP_FAILED && errno == EFAULT && old_length && shim_active() &&
+		    shim.had_thread && shim.control->alive)
+			result = mremap_joined(addr, old_length, new_length, flags, new_addr);
+	} else {
 		result = return_pointer(sksm_call5(SYS_mremap, addr, old_length, new_length, flags,
 						   new_addr));
+	}
 	if (result != MAP_FAILED)
 		note_mapping(new_length, PROT_READ);
 	return result;

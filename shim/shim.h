@@ -32,7 +32,7 @@ struct shim_control {
 	uint32_t phase;		/* enum shim_phase */
 	uint32_t stop;		/* futex: our thread sleeps on it; 1 asks it to end */
 	uint32_t holds;		/* program threads that keep ours away for the moment */
-	uint32_t record_taken;	/* 1: somebody makes or has made the record */
+	int exit_status;	/* of a process whose last thread is ours */
 	uint64_t last_tick_ns;	/* when the growth of the process was looked at last */
 	uint64_t next_rss_kb;	/* start once the peak resident size is this much */
 	uint64_t cpu_ns;	/* of earlier threads of ours in this process */
@@ -43,6 +43,7 @@ struct shim_control {
 struct shim {
 	bool enabled;		/* set last by the constructor */
 	bool had_thread;	/* this process or its parent had reason for one */
+	bool sandboxed;		/* a seccomp filter may kill at any call of ours: stay away */
 	struct sksm_options options;
 	struct shim_control *control;
 	uint64_t run_id;
@@ -80,6 +81,13 @@ void shim_look(void);
 /* exit.c: the end of the process: note it in the record; the report that SKSM_REPORT asks for. */
 void shim_exit_note(void);
 void shim_exit_report(void);
+void shim_exit_register(void);
+
+/*
+ * aside.c: what the libc function syscall() does with the numbers that need care; entered from
+ * the assembly there. @f is on the stack, as syscall() itself finds it.
+ */
+long shim_syscall(long number, long a, long b, long c, long d, long e, long f);
 
 /* hooks.c, growth.c, aside.c, exit.c: look up the functions behind the hooks. */
 void shim_hooks_resolve(void);

@@ -41,23 +41,35 @@
 #define HOLD_MAX_NS 2000000000ull
 /* Passes without anything to watch until the thread ends. */
 #define IDLE_PASSES 5
+#define SLICE_NS 500000000u
 
 #define futex(address, operation, value, timeout) \
 	sksm_call6(SYS_futex, address, operation, value, timeout, 0, 0)
 
-static bool is_alone(void)
+/*
+ * Are we the last thread, but for a leader that has exited? Then *ret_status is what the leader
+ * passed to exit. The status of the thread that ends last is that of the process (since 5.17).
+ */
+static bool is_alone(int *ret_status)
 {
-	char text[256];
+	const char *p, *last;
+	char text[512];
 	struct stat st;
-	const char *p;
+	int code = 0;
 
 	if (sksm_call4(SYS_newfstatat, AT_FDCWD, "/proc/self/task", &st, 0) || st.st_nlink > 4)
 		return false;
-	/* Two threads are left, one of them ours. Is the other a leader that has exited? */
 	if (sksm_read_file(&sksm_sys_kernel, AT_FDCWD, "/proc/self/stat", text, sizeof(text)) <= 0)
 		return false;
 	p = strrchr(text, ')');
-	return p && p[1] == ' ' && p[2] == 'Z';
+	if (!p || p[1] != ' ' || p[2] != 'Z')
+		return false;
+	/* exit_code is the last field, a wait status. */
+	last = strrchr(p, ' ');
+	for (last++; *last >= '0' && *last <= '9'; last++)
+		code = code * 10 + (*last - '0');
+	*ret_status = code >> 8 & 0xff;
+	return true;
 }
 
 /* Did the leader change its user by a bare system call, which set*id hooks do not see? */
@@ -86,14 +98,26 @@ static bool is_asked_to_stop(const struct shim_control *control)
 	return __atomic_load_n(&control->stop, __ATOMIC_ACQUIRE);
 }
 
-static void sleep_ns(struct shim_control *control, uint64_t ns)
+/*
+ * Sleep for @ns, until we are to stop, or until the process is no longer one to work for, which
+ * is looked at twice a second however long the pause. True: go on.
+ */
+static bool sleep_ns(struct shim_control *control, uint64_t ns)
 {
-	struct timespec ts = {
-		.tv_sec = (time_t)(ns / 1000000000u),
-		.tv_nsec = (long)(ns % 1000000000u),
-	};
+	uint64_t until_ns = sksm_clock_ns(CLOCK_MONOTONIC) + ns, now_ns;
 
-	futex(&control->stop, FUTEX_WAIT, 0, &ts);
+	for (;;) {
+		struct timespec ts = { 0 };
+
+		if (is_asked_to_stop(control) || is_alone(&control->exit_status) ||
+		    has_other_ids())
+			return false;
+		now_ns = sksm_clock_ns(CLOCK_MONOTONIC);
+		if (now_ns >= until_ns)
+			return true;
+		ts.tv_nsec = (long)(until_ns - now_ns < SLICE_NS ? until_ns - now_ns : SLICE_NS);
+		futex(&control->stop, FUTEX_WAIT, 0, &ts);
+	}
 }
 
 static void publish(struct shim_control *control, struct sksm_tracker *tracker)
@@ -129,15 +153,14 @@ static void run_passes(struct shim_control *control, struct sksm_tracker *tracke
 		uint64_t pause_ns = sksm_tracker_pass(tracker);
 
 		publish(control, tracker);
-		if (is_alone() || has_other_ids())
-			break;
 		idle = tracker->counters.tracked ? 0 : idle + 1;
 		if (idle == IDLE_PASSES) {
 			/* Come back when the process has grown again. */
 			control->next_rss_kb += control->next_rss_kb / 4;
 			break;
 		}
-		sleep_ns(control, pause_ns);
+		if (!sleep_ns(control, pause_ns))
+			break;
 	}
 }
 
@@ -181,7 +204,7 @@ static int thread_main(void *arg)
 	track(control);
 	__atomic_store_n(&control->phase, SHIM_IDLE, __ATOMIC_RELEASE);
 	/* The kernel clears control->tid when it has left the stack for good. */
-	sksm_call1(SYS_exit, 0);
+	sksm_call1(SYS_exit, control->exit_status);
 	return 0;
 }
 
@@ -216,6 +239,8 @@ static bool start_allowed(struct shim_control *control)
 {
 	uint32_t idle = SHIM_IDLE;
 
+	if (shim.sandboxed)
+		return false;
 	/* In a vfork child all of this is the parent's. */
 	if (control->pid != (uint32_t)sksm_call0(SYS_getpid))
 		return false;

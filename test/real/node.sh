@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+# node: its heap, its buffers, its worker threads and its children.
+. "$SKSM_TEST_SOURCE/test/lib.sh"
+need_command node
+provoke
+cat >work.js <<'JS'
+const { Worker, isMainThread, parentPort } = require('worker_threads');
+const { execFileSync } = require('child_process');
+
+if (!isMainThread) {
+	const block = Buffer.alloc(16 << 20, 3);
+	let sum = 0;
+	for (const byte of block)
+		sum += byte;
+	parentPort.postMessage(sum);
+} else {
+	const blocks = [];
+	for (let i = 0; i < 64; i++)
+		blocks.push(Buffer.alloc(1 << 20, i % 3));
+	const objects = [];
+	for (let i = 0; i < 200000; i++)
+		objects.push({ i, text: 'object ' + i });
+	console.log(execFileSync('echo', ['a child']).toString().trim());
+	let workers = 3;
+	for (let i = 0; i < 3; i++)
+		new Worker(__filename).on('message', (sum) => {
+			console.log('worker', sum);
+			if (--workers > 0)
+				return;
+			setTimeout(() => {
+				let sum = 0;
+				for (const block of blocks)
+					for (let j = 0; j < block.length; j += 64)
+						sum += block[j];
+				console.log('sum', sum, objects.reduce((s, o) => s + o.text.length, 0));
+				process.exitCode = 5;
+			}, 1000);
+		});
+}
+JS
+compare node node work.js
+check "node did its work" grep -q '^sum ' node.out
+recorded "node" '.comm == "node" and .tracked > 60000000 and .passes > 5'
+compare throw node -e 'throw new TypeError("on purpose")'
+finish

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+# Every way for a process to end: by itself, at once, and with its status.
+. "$SKSM_TEST_SOURCE/test/lib.sh"
+provoke
+ulimit -c 0
+for way in $("$victims/exits" list 0 4K | grep -v goodbye); do
+	compare "$way" "$victims/exits" "$way" 150
+	recorded "$way" ".comm == \"exits\" and (.command | test(\" $way \")) and .tracked > 60000000"
+done
+check "all ways were there" test $((checks + failures)) -ge 32
+json '.processes[] | select(.comm == "exits") | "\(.state) \(.command)"' | sed "s|$victims/||" | sort -u >states
+for expected in "killed exits kill" "killed exits segv" "killed exits abort" "killed exits term" \
+		"exited exits return" "exited exits exit" "exited exits _exit" "exited exits quick_exit" \
+		"exec exits exec" "exec exits exec-in-thread"; do
+	check "state: $expected" grep -qx "$expected 150" states
+done
+finish

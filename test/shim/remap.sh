@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: MIT
+# One mapping, merged in parts, is still one mapping for the program.
+. "$SKSM_TEST_SOURCE/test/lib.sh"
+provoke
+for i in 1 2; do
+	start "twin$i" preload "$victims/hold" --bytes 1M --seconds 30
+done
+start other preload "$victims/remap" 8 32M
+compare remap "$victims/remap" 3 32M
+recorded "remap had its pages offered" '.comm == "remap" and .offered > 0'
+wait_until 30 gone "$pid" || fail "the other copy does not end"
+check "the other copy, too" test "$(grep -vc ': ok$\|^verified$\|^ready$' other.out)" = 0
+finish

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: MIT
+# Seccomp filters that know none of our calls.
+. "$SKSM_TEST_SOURCE/test/lib.sh"
+provoke
+for how in tsync thread strict; do
+	compare $how "$victims/sandbox" $how
+	recorded "$how was tracked until then" \
+		"(.command | test(\"sandbox $how\$\")) and .tracked > 60000000"
+done
+compare ownuffd "$victims/ownuffd"
+SKSM_INTERVAL_MS=1000 compare ownuffd_slow "$victims/ownuffd" 100
+recorded "ownuffd was tracked" '.comm == "ownuffd" and .tracked > 0'
+finish

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+# sksm-report: the JSON of the contract, the table, and records that are not what they seem.
+. "$SKSM_TEST_SOURCE/test/lib.sh"
+export SKSM_INTERVAL_MS=50 SKSM_AGE_MS=100 SKSM_ENGINE=none
+start one preload "$victims/hold" --bytes 20M --seconds 60
+one=$pid
+start two preload "$victims/hold" --bytes 20M --seconds 60
+two=$pid
+have_both() {
+	[ "$(json '[.processes[] | select(.duplicate >= 20000000)] | length')" = 2 ]
+}
+check "both have their duplicates" wait_until 15 have_both
+
+json . >all.json
+check "schema" jq -e '.schema == "sksm-report/1"' all.json
+check "host" jq -e '.host | has("kernel") and has("engine") and has("capabilities")' all.json
+check "capabilities are true or false with a reason" jq -e \
+	'[.host.capabilities[] | if type == "object" then (to_entries | any(.value | type == "boolean")) else type == "boolean" end] | all and length > 3' all.json
+for key in pid comm command state engine tracker dormant seconds passes tracked resident armed \
+	   invariant hot digested duplicate offered merged zero saved debt writes_seen cow_breaks \
+	   cpu_ns sensitive_skipped shared_unmergeable; do
+	jq -e "[.processes[] | has(\"$key\")] | all" all.json >/dev/null || flunk "no $key in a process"
+done
+pass "all keys of a process"
+for key in tracked resident duplicate merged saved cpu_ns; do
+	jq -e ".total.$key == ([.processes[].$key] | add)" all.json >/dev/null ||
+		flunk "total.$key is not the sum"
+done
+pass "total is the sum"
+check "the pacer's cost" jq -e '.total | has("pacer_cpu_ns") and has("ksmd_cpu_ns")' all.json
+check "pids" jq -e "[.processes[].pid] | sort == ([$one, $two] | sort)" all.json
+check "running" jq -e '[.processes[].state] | unique == ["running"]' all.json
+
+report=("$sksm_report" --domain "$SKSM_DOMAIN")
+check "--pid" test "$("${report[@]}" --json --pid "$one" | jq -c '[.processes[].pid]')" = "[$one]"
+kill "$one"
+wait "$one" 2>/dev/null
+kill -KILL "$two"
+wait "$two" 2>/dev/null
+pids=()
+check "--live" test "$("${report[@]}" --json --live | jq '.processes | length')" = 0
+check "--finished" test "$("${report[@]}" --json --finished | jq -c '[.processes[].state] | unique')" = '["killed"]'
+"${report[@]}" >table
+check "the table has a line for each" test "$(grep -c hold table)" -ge 2
+check "and a heading" grep -q PID table
+check "humanised bytes" grep -Eq '[0-9](\.[0-9])?M' table
+"${report[@]}" --no-such-option >/dev/null 2>option.err
+check "a wrong option is refused" test $? -ge 1 -a -s option.err
+
+# Records that are not what they seem are named and skipped.
+records=$SKSM_DIR/$SKSM_DOMAIN/records
+good=$(find "$records" -name '*.rec' | head -n 1)
+: >"$records/11-1.rec"
+head -c 100 "$good" >"$records/12-1.rec"
+head -c 4096 /dev/urandom >"$records/13-1.rec"
+cp "$good" "$records/14-1.rec"
+printf '\377\377' | dd of="$records/14-1.rec" bs=1 seek=8 conv=notrunc status=none
+ln -s /etc/passwd "$records/15-1.rec"
+mkdir "$records/16-1.rec"
+mkfifo "$records/17-1.rec"
+cp "$good" "$records/18-1.rec"
+chmod 666 "$records/18-1.rec"
+timeout 20 "${report[@]}" --json >bad.json 2>bad.err
+check "exit status with bad records" test $? = 0
+check "the good ones are there" jq -e "[.processes[].pid] | contains([$one, $two])" bad.json
+for number in 11 12 13 14; do
+	check "record $number is named" grep -q "$number-1.rec" bad.err
+done
+check "no crash for people either" timeout 20 "${report[@]}"
+
+# Fuzz: bits flipped in a good record.
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+	cp "$good" "$records/20-$i.rec"
+	for _ in 1 2 3 4 5 6 7 8; do
+		printf "\\x$(printf %02x $((RANDOM % 256)))" |
+			dd of="$records/20-$i.rec" bs=1 seek=$((RANDOM % 900)) conv=notrunc status=none
+	done
+done
+timeout 20 "${report[@]}" --json 2>/dev/null >fuzzed.json
+check "exit status with damaged records" test $? = 0
+check "still JSON" jq -e '.processes | length >= 2' fuzzed.json
+"${report[@]}" --prune >/dev/null 2>&1
+check "--prune removes what has ended" test "$("${report[@]}" --json 2>/dev/null | jq "[.processes[] | select(.pid == $two)] | length")" = 0
+"${report[@]}" --check >check.out 2>&1
+check "--check prints what this machine can do" test "$(wc -l <check.out)" -ge 3
+SKSM_DIR=$T/none "$sksm_report" --json --domain nobody-has-this >none.json 2>/dev/null
+check "no records at all" jq -e '.processes == []' none.json
+finish

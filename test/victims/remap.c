@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * remap [SECONDS [BYTES]]: hold one mapping whose chunks of 64 KiB are in turn the same in every
+ * copy of this program and unique, wait, then resize, move and advise it as the one mapping that
+ * it is for the program.
+ */
+#include <sys/mman.h>
+
+#include "victim.h"
+
+#define CHUNK_PAGES 16u
+
+static unsigned char *memory;
+static size_t pages;
+static uint64_t unique;
+
+static uint64_t tag_of(size_t page)
+{
+	return page / CHUNK_PAGES % 2 ? unique + page : 1 + page;
+}
+
+static void report(const char *what, bool good)
+{
+	printf("%s: %s\n", what, good ? "ok" : strerror(errno));
+	fflush(stdout);
+	if (!good)
+		exit(1);
+}
+
+static void verify(size_t count)
+{
+	for (size_t page = 0; page < count; page++)
+		if (!page_is(memory + page * PAGE, tag_of(page)))
+			wrong("remap", page);
+	printf("verified\n");
+	fflush(stdout);
+}
+
+static bool resize(size_t from, size_t to, int flags)
+{
+	void *moved = mremap(memory, from * PAGE, to * PAGE, flags);
+
+	if (moved == MAP_FAILED)
+		return false;
+	memory = moved;
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	double seconds = argc > 1 ? atof(argv[1]) : 1;
+	size_t bytes = argc > 2 ? parse_size(argv[2]) : 32 << 20;
+	void *target;
+
+	pages = bytes / PAGE;
+	unique = mix(now_ms() ^ (uint64_t)getpid() << 40);
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		die("mmap");
+	for (size_t page = 0; page < pages; page++)
+		page_write(memory + page * PAGE, tag_of(page));
+	printf("ready\n");
+	fflush(stdout);
+	sleep_ms((unsigned int)(seconds * 1000));
+
+	report("grow", resize(pages, pages * 2, MREMAP_MAYMOVE));
+	verify(pages);
+	sleep_ms((unsigned int)(seconds * 500));
+	report("shrink", resize(pages * 2, pages, 0));
+	verify(pages);
+	target = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	target = mremap(memory, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target);
+	report("move", target != MAP_FAILED);
+	if (target != MAP_FAILED)
+		memory = target;
+	verify(pages);
+	sleep_ms((unsigned int)(seconds * 500));
+	target = mremap(memory, bytes, bytes, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+	report("move, keeping the mapping", target != MAP_FAILED);
+	if (target != MAP_FAILED)
+		memory = target;
+	verify(pages);
+	report("msync", msync(memory, bytes, MS_ASYNC) == 0);
+	report("mlock", mlock(memory, bytes) == 0);
+	report("munlock", munlock(memory, bytes) == 0);
+	report("mprotect", mprotect(memory, bytes, PROT_READ) == 0);
+	verify(pages);
+	report("munmap", munmap(memory, bytes) == 0);
+	return 0;
+}

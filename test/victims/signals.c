@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * signals: block every signal in every thread and collect process-directed ones by sigwait and
+ * signalfd, as servers do; interval timers and SIGCHLD too. With memory to work on.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+#include "victim.h"
+
+static void *send_signals(void *argument)
+{
+	static const int sent[] = { SIGUSR1, SIGTERM, SIGHUP, SIGALRM, SIGIO, SIGPROF };
+
+	for (size_t i = 0; i < sizeof(sent) / sizeof(sent[0]); i++) {
+		sleep_ms(50);
+		kill(getpid(), sent[i]);
+	}
+	return argument;
+}
+
+static void wait_for_signal(const sigset_t *set)
+{
+	int got;
+
+	if (sigwait(set, &got) != 0)
+		die("sigwait");
+	printf("got %s\n", sigabbrev_np(got));
+}
+
+int main(void)
+{
+	const size_t bytes = 32 << 20;
+	struct itimerval timer = { { 0, 0 }, { 0, 50000 } };
+	struct signalfd_siginfo info;
+	sigset_t all, real_time;
+	pthread_t thread;
+	char *memory;
+	int fd;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED || pthread_create(&thread, NULL, send_signals, NULL) != 0)
+		die("start");
+	for (size_t i = 0; i < bytes; i += PAGE)
+		page_write(memory + i, 1 + i);
+	for (unsigned int i = 0; i < 6; i++)
+		wait_for_signal(&all);
+	pthread_join(thread, NULL);
+
+	setitimer(ITIMER_REAL, &timer, NULL);
+	wait_for_signal(&all);
+	if (fork() == 0)
+		_exit(0);
+	wait_for_signal(&all);
+	wait(NULL);
+
+	sigemptyset(&real_time);
+	sigaddset(&real_time, SIGRTMIN + 3);
+	fd = signalfd(-1, &real_time, SFD_CLOEXEC);
+	kill(getpid(), SIGRTMIN + 3);
+	if (read(fd, &info, sizeof(info)) != sizeof(info))
+		die("signalfd");
+	printf("signalfd: %d\n", (int)info.ssi_signo - SIGRTMIN);
+	for (size_t i = 0; i < bytes; i += PAGE)
+		if (!page_is(memory + i, 1 + i))
+			wrong("signals", i / PAGE);
+	printf("verified\n");
+	return 0;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#include "demand.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "process.h"
+
+#include "tracker/sys.h"
+
+#define FRESH_NS 15000000000ull
+#define RECORDS_MAX 4096u	/* per look, so that a look stays short */
+
+struct look {
+	struct sksm_demand demand;
+	uint64_t served_ns;
+	uint64_t now_ns;
+	unsigned int left;
+};
+
+/* Most files are of processes that ended: one cheap call tells, before the file is opened. */
+static bool want_pid(pid_t pid, void *arg)
+{
+	struct look *look = arg;
+
+	if (!look->left || (kill(pid, 0) && errno == ESRCH))
+		return false;
+	look->left--;
+	return true;
+}
+
+static void add_record(const struct sksm_place_record *found, void *arg)
+{
+	const struct sksm_record *record = found->record;
+	struct look *look = arg;
+
+	if (record->state != SKSM_STATE_RUNNING || *record->dormant)
+		return;
+	look->demand.living++;
+	if (!record->counters.pending || record->updated_ns <= look->served_ns ||
+	    record->updated_ns + FRESH_NS < look->now_ns)
+		return;
+	if (!sksm_process_matches(record, found->owner))
+		return;
+	/* The numbers are the process' own: an absurd one must not wrap the sum. */
+	if (__builtin_add_overflow(look->demand.pending_bytes, record->counters.pending,
+				   &look->demand.pending_bytes))
+		look->demand.pending_bytes = UINT64_MAX;
+}
+
+void sksm_demand_look(const struct sksm_places *places, uint64_t served_ns,
+		      struct sksm_demand *ret)
+{
+	struct look look = {
+		.served_ns = served_ns,
+		.now_ns = sksm_clock_ns(CLOCK_BOOTTIME),
+		.left = RECORDS_MAX,
+	};
+	const struct sksm_walk walk = {
+		.quiet = true,
+		.want = want_pid,
+		.found = add_record,
+		.arg = &look,
+	};
+
+	sksm_places_walk(places, &walk);
+	*ret = look.demand;
+}

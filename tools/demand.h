@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How much there is for ksmd to do: the offered, not yet merged memory of living processes, as
+ * their records say.
+ */
+#ifndef SKSM_DEMAND_H
+#define SKSM_DEMAND_H
+
+#include <stdint.h>
+
+#include "places.h"
+
+struct sksm_demand {
+	uint64_t pending_bytes;	/* waiting for ksmd */
+	unsigned int living;	/* records of processes that live */
+};
+
+/*
+ * Look at the records of @places. A record counts as waiting where its process lives, it was
+ * updated after @served_ns (CLOCK_BOOTTIME: when ksmd last had all the scans that it can use), and
+ * not too long ago: a stopped process asks for nothing.
+ */
+void sksm_demand_look(const struct sksm_places *places, uint64_t served_ns,
+		      struct sksm_demand *ret);
+
+#endif

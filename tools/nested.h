@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Processes in pid namespaces below ours. A record holds the pid as its process sees itself; for
+ * one in a container that shares our SKSM_DIR, we know it by another.
+ */
+#ifndef SKSM_NESTED_H
+#define SKSM_NESTED_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct sksm_nested_pid {
+	pid_t outer;	/* ours */
+	pid_t inner;	/* its own */
+};
+
+struct sksm_nested {
+	struct sksm_nested_pid *list;
+	size_t count;
+};
+
+/* Look through /proc once; usually there are none. 0 or -errno. */
+int sksm_nested_read(struct sksm_nested *ret);
+
+void sksm_nested_fini(struct sksm_nested *nested);
+
+#endif

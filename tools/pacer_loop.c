@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+#include "pacer_loop.h"
+
+#include <err.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "demand.h"
+#include "pacer_home.h"
+#include "pulse.h"
+
+#include "tracker/sys.h"
+
+#define NS_PER_MS 1000000ull
+#define STEP_MS 20		/* how often a pulse is checked */
+#define LOOK_MS 250		/* between looks at the records while any process lives */
+#define IDLE_MS 1000		/* while none does */
+#define PLACES_MS 2000		/* between searches for directories */
+#define STATS_MS 10000
+#define LOOK_COST_MAX 100	/* a look may take one part in so many of the time */
+
+/*
+ * ksmd needs two scans before it merges a page and a third to settle; the engine calls a page
+ * pending for about four. After twice as many without a merge there is nothing that it can do.
+ */
+#define FRUITLESS_SCANS 8
+#define BACKOFF_MIN_MS 1000
+#define BACKOFF_MAX_MS 8000
+
+/* Somebody who changes a setting during a pulse is at work there: keep out of his way. */
+#define FOREIGN_HOLD_MS 60000
+
+struct pacer {
+	int home_fd;
+	const char *own_dir;
+	struct sksm_places places;
+	uint64_t places_ns;		/* when they were searched */
+	struct sksm_demand demand;
+	uint64_t look_ns;		/* when it was taken */
+	uint64_t look_cost_ns;
+	struct sksm_pulse pulse;
+	struct sksm_pacer_stats before;	/* of the pacers before us */
+	uint64_t stats_ns;
+	uint64_t served_ns;		/* sksm_demand_look */
+	uint64_t hold_ns;		/* no pulse before this time */
+	unsigned int backoff_ms;
+	/* The series of pulses under way: they are interrupted when the budget is used up. */
+	bool series;
+	bool fruitful;
+	uint64_t progress;
+	uint64_t progress_scan;
+};
+
+static void signals_to_take(sigset_t *ret)
+{
+	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2,
+				       SIGALRM, SIGXCPU, SIGTSTP };
+	size_t i;
+
+	sigemptyset(ret);
+	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaddset(ret, signals[i]);
+}
+
+void sksm_pacer_loop_block_signals(void)
+{
+	sigset_t set;
+
+	signals_to_take(&set);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static int wait_signal(unsigned int ms)
+{
+	const struct timespec timeout = { ms / 1000, (long)(ms % 1000) * 1000000 };
+	sigset_t set;
+	int number;
+
+	signals_to_take(&set);
+	number = sigtimedwait(&set, NULL, &timeout);
+	return number > 0 ? number : 0;
+}
+
+bool sksm_pacer_loop_sleep(unsigned int ms)
+{
+	int number = wait_signal(ms);
+
+	if (number != SIGTSTP)
+		return number != 0;
+	raise(SIGSTOP);
+	return false;
+}
+
+static uint64_t now(void)
+{
+	return sksm_clock_ns(CLOCK_BOOTTIME);
+}
+
+static void look(struct pacer *pacer)
+{
+	uint64_t cpu_ns = sksm_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+
+	if (!pacer->places_ns || now() - pacer->places_ns > PLACES_MS * NS_PER_MS) {
+		struct sksm_places places;
+
+		if (!sksm_places_find(&places, pacer->own_dir)) {
+			sksm_places_fini(&pacer->places);
+			pacer->places = places;
+		}
+		pacer->places_ns = now();
+	}
+	sksm_demand_look(&pacer->places, pacer->served_ns, &pacer->demand);
+	pacer->look_ns = now();
+	pacer->look_cost_ns = sksm_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_ns;
+}
+
+static void write_stats(struct pacer *pacer)
+{
+	struct sksm_pacer_stats stats = pacer->before;
+
+	stats.pacer_cpu_ns += sksm_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	stats.ksmd_cpu_ns += pacer->pulse.ksmd_cpu_ns;
+	stats.pulses += pacer->pulse.pulses;
+	sksm_pacer_home_write_stats(pacer->home_fd, &stats);
+	pacer->stats_ns = now();
+}
+
+/* Changes whenever ksmd has merged something. */
+static uint64_t merged_now(void)
+{
+	return sksm_ksmd_counter("pages_sharing") + sksm_ksmd_counter("pages_shared") +
+	       sksm_ksmd_counter("ksm_zero_pages");
+}
+
+static void note_progress(struct pacer *pacer)
+{
+	pacer->progress = merged_now();
+	pacer->progress_scan = sksm_ksmd_counter("full_scans");
+}
+
+/* True where ksmd had all the scans that could help, and nothing came of them. */
+static bool is_fruitless(struct pacer *pacer)
+{
+	if (merged_now() != pacer->progress) {
+		pacer->fruitful = true;
+		note_progress(pacer);
+		return false;
+	}
+	return sksm_ksmd_counter("full_scans") - pacer->progress_scan >= FRUITLESS_SCANS;
+}
+
+/*
+ * Everything that was pending has had its scans. Those who keep asking although their memory does
+ * not merge wait longer each time; an engine that works as it should does not.
+ */
+static void finish_series(struct pacer *pacer)
+{
+	pacer->series = false;
+	pacer->served_ns = now();
+	if (pacer->fruitful) {
+		pacer->backoff_ms = 0;
+		return;
+	}
+	pacer->backoff_ms = pacer->backoff_ms ? pacer->backoff_ms * 2 : BACKOFF_MIN_MS;
+	if (pacer->backoff_ms > BACKOFF_MAX_MS)
+		pacer->backoff_ms = BACKOFF_MAX_MS;
+	pacer->hold_ns = pacer->served_ns + pacer->backoff_ms * NS_PER_MS;
+}
+
+static bool check_pulse(struct pacer *pacer)
+{
+	switch (sksm_pulse_check(&pacer->pulse)) {
+	case SKSM_PULSE_FOREIGN:
+		warnx("somebody else changes the settings in " SKSM_KSMD_ROOT
+		      "; his stay, and there is no pulse for a minute");
+		pacer->series = false;
+		pacer->hold_ns = now() + FOREIGN_HOLD_MS * NS_PER_MS;
+		return false;
+	case SKSM_PULSE_DEBT:
+		return false;
+	default:
+		break;
+	}
+	if (is_fruitless(pacer)) {
+		finish_series(pacer);
+		return false;
+	}
+	if (now() - pacer->look_ns < LOOK_MS * NS_PER_MS)
+		return true;
+	look(pacer);
+	if (!pacer->demand.pending_bytes)
+		pacer->series = false;
+	return pacer->series;
+}
+
+/* One pulse, from the start to putting back. True where a signal says to end. */
+static bool run_pulse(struct pacer *pacer)
+{
+	int error = sksm_pulse_start(&pacer->pulse), number = 0;
+
+	if (error) {
+		if (error != -EBUSY)
+			warnx("cannot run ksmd: %s", strerror(-error));
+		pacer->hold_ns = now() + BACKOFF_MAX_MS * NS_PER_MS;
+		return false;
+	}
+	if (!pacer->series) {
+		pacer->series = true;
+		pacer->fruitful = false;
+		note_progress(pacer);
+	}
+	do
+		number = wait_signal(STEP_MS);
+	while (!number && check_pulse(pacer));
+	sksm_pulse_stop(&pacer->pulse);
+	write_stats(pacer);
+	if (number == SIGTSTP)
+		raise(SIGSTOP);
+	return number && number != SIGTSTP;
+}
+
+static unsigned int next_look_ms(const struct pacer *pacer)
+{
+	uint64_t cost_ms = pacer->look_cost_ns * LOOK_COST_MAX / NS_PER_MS;
+	unsigned int ms = pacer->demand.living ? LOOK_MS : IDLE_MS;
+
+	return cost_ms > 60000 ? 60000 : cost_ms > ms ? (unsigned int)cost_ms : ms;
+}
+
+/* Why --once has nothing to do here, in words; NULL where it has. */
+static const char *once_obstacle(void)
+{
+	char run[SKSM_KSMD_VALUE_MAX];
+
+	if (sksm_ksmd_get(SKSM_KSMD_RUN, run) || !strcmp(run, "0"))
+		return NULL;
+	return !strcmp(run, "1") ? "ksmd runs already, by the administrator: left alone" :
+	       "the administrator has switched merging off (run is 2): left alone";
+}
+
+static int loop(struct pacer *pacer, bool once)
+{
+	for (;;) {
+		unsigned int sleep_ms;
+
+		look(pacer);
+		if (once && (!pacer->demand.pending_bytes || once_obstacle())) {
+			if (pacer->demand.pending_bytes)
+				warnx("%s", once_obstacle());
+			return EXIT_SUCCESS;
+		}
+		sleep_ms = next_look_ms(pacer);
+		if (pacer->demand.pending_bytes && now() >= pacer->hold_ns &&
+		    sksm_pulse_ready(&pacer->pulse)) {
+			if (run_pulse(pacer))
+				return EXIT_SUCCESS;
+			/* Unless the pulse ended for lack of budget, look again at once. */
+			sleep_ms = pacer->series ? LOOK_MS : STEP_MS;
+		}
+		if (now() - pacer->stats_ns > STATS_MS * NS_PER_MS)
+			write_stats(pacer);
+		if (sksm_pacer_loop_sleep(sleep_ms))
+			return EXIT_SUCCESS;
+	}
+}
+
+int sksm_pacer_loop(int home_fd, const char *own_dir, unsigned int cpu_percent, bool once)
+{
+	struct pacer pacer = { .home_fd = home_fd, .own_dir = own_dir };
+	int status, error;
+
+	error = sksm_pulse_init(&pacer.pulse, home_fd, cpu_percent);
+	if (error) {
+		warnx("%s", error == -ENOENT ? "this kernel has no samepage merging (CONFIG_KSM)" :
+		      strerror(-error));
+		return EXIT_FAILURE;
+	}
+	sksm_pacer_home_read_stats(&pacer.before);
+	status = loop(&pacer, once);
+	sksm_pulse_fini(&pacer.pulse);
+	write_stats(&pacer);
+	sksm_places_fini(&pacer.places);
+	return status;
+}

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+#include "places.h"
+
+#include <dirent.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pacer_home.h"
+#include "text.h"
+
+/* A user may fill his directory with names; ours is not the program that pays for it. */
+#define ENTRIES_MAX 200000u
+
+static int add_place(struct sksm_places *places, const char *dir, bool owner_known, uid_t owner)
+{
+	struct sksm_place *list;
+	size_t i;
+
+	if (strlen(dir) >= sizeof(places->list->dir))
+		return 0;
+	for (i = 0; i < places->count; i++)
+		if (!strcmp(places->list[i].dir, dir))
+			return 0;
+	list = reallocarray(places->list, places->count + 1, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	places->list = list;
+	list += places->count++;
+	memset(list, 0, sizeof(*list));
+	strcpy(list->dir, dir);
+	list->owner_known = owner_known;
+	list->owner = owner;
+	return 0;
+}
+
+/* Add what matches "@before*@after", where '*' is a user id and so names the owner. */
+static int add_users(struct sksm_places *places, const char *before, const char *after)
+{
+	size_t from = strlen(before), tail = strlen(after), i;
+	char pattern[64], number[16];
+	int error = 0;
+	glob_t found;
+
+	snprintf(pattern, sizeof(pattern), "%s*%s", before, after);
+	if (glob(pattern, GLOB_NOSORT, NULL, &found))
+		return 0;
+	for (i = 0; i < found.gl_pathc && !error; i++) {
+		const char *path = found.gl_pathv[i];
+		size_t length = strlen(path) - from - tail;
+		uint64_t uid;
+
+		if (length >= sizeof(number))
+			continue;
+		memcpy(number, path + from, length);
+		number[length] = '\0';
+		if (sksm_text_number(number, &uid) && uid < UINT32_MAX)
+			error = add_place(places, path, true, (uid_t)uid);
+	}
+	globfree(&found);
+	return error;
+}
+
+static void add_registered(const char *dir, void *arg)
+{
+	add_place(arg, dir, false, 0);
+}
+
+int sksm_places_find(struct sksm_places *ret, const char *own_dir)
+{
+	struct sksm_places places = { 0 };
+	int error = 0;
+
+	if (geteuid() == 0) {
+		error = add_place(&places, SKSM_PACER_HOME, true, 0);
+		error = error ? error : add_users(&places, "/run/user/", "/sksm");
+		error = error ? error : add_users(&places, "/tmp/sksm-", "");
+		sksm_pacer_home_registered(add_registered, &places);
+	}
+	error = error ? error : add_place(&places, own_dir, false, 0);
+	if (error) {
+		sksm_places_fini(&places);
+		return error;
+	}
+	*ret = places;
+	return 0;
+}
+
+void sksm_places_fini(struct sksm_places *places)
+{
+	free(places->list);
+	memset(places, 0, sizeof(*places));
+}
+
+/* Where the walk is, from the place down to the records. */
+struct position {
+	const struct sksm_walk *walk;
+	const char *dir;
+	const char *domain;
+	bool in_records;
+	uid_t owner;
+};
+
+static void complain(const struct position *at, const char *name, const char *reason)
+{
+	if (!at->walk->quiet)
+		warnx("%s%s%s%s%s%s: %s, skipped", at->dir, at->domain ? "/" : "",
+		      at->domain ? at->domain : "", at->in_records ? "/records" : "",
+		      *name ? "/" : "", name, reason);
+}
+
+/* Open a directory of @at->owner that nobody else can write. -1, with a message, if it is not. */
+static int open_dir(const struct position *at, int parent_fd, const char *path, const char *name)
+{
+	int fd = openat(parent_fd, path,
+			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	struct stat status;
+
+	if (fd < 0) {
+		if (errno != ENOENT && errno != ENOTDIR)
+			complain(at, name, errno == ELOOP ? "a symbolic link" : strerror(errno));
+		else if (errno == ENOTDIR && parent_fd == AT_FDCWD)
+			complain(at, name, "not a directory");
+		return -1;
+	}
+	if (fstat(fd, &status))
+		complain(at, name, strerror(errno));
+	else if (status.st_uid != at->owner)
+		complain(at, name, "belongs to another user");
+	else if (status.st_mode & 022)
+		complain(at, name, "writable by others");
+	else
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/*
+ * The bytes of one record. An update under way is over within a microsecond, unless the process
+ * was killed in the middle of it: then what is there is all that there will ever be.
+ */
+static int read_record(int fd, struct sksm_record *ret, const char **ret_reason)
+{
+	const struct timespec pause = { .tv_nsec = 20000 };
+	unsigned char data[SKSM_RECORD_BYTES];
+	int tries, error = 0;
+
+	for (tries = 0; tries < 8; tries++) {
+		ssize_t length = pread(fd, data, sizeof(data), 0);
+
+		if (length < 0) {
+			*ret_reason = strerror(errno);
+			return -errno;
+		}
+		error = sksm_record_decode(ret, data, (size_t)length, ret_reason);
+		if (error != -EAGAIN)
+			return error;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+/* A copy under another name would count twice. */
+static bool is_named(const struct sksm_record *record, const char *name)
+{
+	char expected[64];
+
+	sksm_record_filename(expected, sizeof(expected), record->pid, record->start_ns);
+	return !strcmp(name, expected);
+}
+
+static void visit_record(const struct position *at, int records_fd, const char *name)
+{
+	struct sksm_place_record found = { .dir = at->dir, .domain = at->domain, .name = name,
+					   .records_fd = records_fd, .owner = at->owner };
+	int fd = openat(records_fd, name,
+			O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	const char *reason = "unreadable";
+	struct sksm_record record;
+	struct stat status;
+
+	if (fd < 0) {
+		if (errno != ENOENT)
+			complain(at, name, errno == ELOOP ? "a symbolic link" : strerror(errno));
+		return;
+	}
+	if (fstat(fd, &status)) {
+		complain(at, name, strerror(errno));
+	} else if (!S_ISREG(status.st_mode)) {
+		complain(at, name, "not a regular file");
+	} else if (status.st_uid != at->owner) {
+		complain(at, name, "belongs to another user");
+	} else if (read_record(fd, &record, &reason)) {
+		complain(at, name, reason);
+	} else if (!is_named(&record, name)) {
+		complain(at, name, "the record of another process");
+	} else {
+		found.record = &record;
+		found.dev = status.st_dev;
+		found.inode = status.st_ino;
+		at->walk->found(&found, at->walk->arg);
+	}
+	close(fd);
+}
+
+/* The pid in PID-START.rec, or 0. */
+static pid_t name_pid(const char *name)
+{
+	size_t digits = strspn(name, "0123456789");
+	size_t length = strlen(name);
+	char number[16];
+	uint64_t pid;
+
+	if (!digits || digits >= sizeof(number) || name[digits] != '-' || length < 5 ||
+	    strcmp(name + length - 4, ".rec"))
+		return 0;
+	memcpy(number, name, digits);
+	number[digits] = '\0';
+	return sksm_text_number(number, &pid) && pid <= INT32_MAX ? (pid_t)pid : 0;
+}
+
+static void visit_records(const struct position *at, int records_fd)
+{
+	const struct sksm_walk *walk = at->walk;
+	unsigned int left = ENTRIES_MAX;
+	struct dirent *entry;
+	DIR *stream;
+	int own_fd;
+
+	own_fd = openat(records_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	stream = own_fd < 0 ? NULL : fdopendir(own_fd);
+	if (!stream) {
+		if (own_fd >= 0)
+			close(own_fd);
+		return;
+	}
+	while (left-- && (entry = readdir(stream))) {
+		pid_t pid;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		pid = name_pid(entry->d_name);
+		if (!pid)
+			complain(at, entry->d_name, "not named like a record");
+		else if (!walk->want || walk->want(pid, walk->arg))
+			visit_record(at, records_fd, entry->d_name);
+	}
+	closedir(stream);
+}
+
+static void visit_domain(const struct position *place, int place_fd, const char *domain)
+{
+	struct position at = *place;
+	int domain_fd, records_fd;
+
+	domain_fd = open_dir(place, place_fd, domain, domain);
+	if (domain_fd < 0)
+		return;
+	at.domain = domain;
+	records_fd = open_dir(&at, domain_fd, "records", "records");
+	close(domain_fd);
+	if (records_fd < 0)
+		return;
+	at.in_records = true;
+	if (at.walk->domain_seen)
+		at.walk->domain_seen(at.dir, domain, at.walk->arg);
+	if (!at.walk->domain || !strcmp(at.walk->domain, domain))
+		visit_records(&at, records_fd);
+	close(records_fd);
+}
+
+/* Domains are few: a directory with more than this is not one that our library made. */
+#define DOMAINS_MAX 1000u
+
+static void visit_place(const struct position *at, int place_fd)
+{
+	DIR *stream = fdopendir(place_fd);
+	unsigned int left = DOMAINS_MAX;
+	struct dirent *entry;
+
+	if (!stream) {
+		close(place_fd);
+		return;
+	}
+	while (left-- && (entry = readdir(stream)))
+		if (sksm_options_domain_valid(entry->d_name) && entry->d_type != DT_REG)
+			visit_domain(at, dirfd(stream), entry->d_name);
+	closedir(stream);
+}
+
+void sksm_places_walk(const struct sksm_places *places, const struct sksm_walk *walk)
+{
+	size_t i;
+
+	for (i = 0; i < places->count; i++) {
+		const struct sksm_place *place = &places->list[i];
+		struct position at = { .walk = walk, .dir = place->dir, .owner = place->owner };
+		struct stat status;
+		int fd;
+
+		if (!place->owner_known) {
+			/* Whoever owns the directory that was named to us owns what is in it. */
+			if (lstat(place->dir, &status))
+				continue;
+			at.owner = status.st_uid;
+		}
+		fd = open_dir(&at, AT_FDCWD, place->dir, "");
+		if (fd >= 0)
+			visit_place(&at, fd);
+	}
+}

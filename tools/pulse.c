@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+#include "pulse.h"
+
+#include <err.h>
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pacer_state.h"
+#include "watch.h"
+
+#include "tracker/sys.h"
+
+/*
+ * A batch of 2000 merges takes ksmd about 20 ms, and writing "run" waits for the end of a batch:
+ * larger ones would make the budget coarse. Sleep 1 becomes one tick.
+ */
+#define BATCH_PAGES "2000"
+#define SLEEP_MS "1"
+
+#define BURST_NS 1000000000ll	/* what an idle bucket holds: one second of ksmd */
+#define START_NS 200000000ll	/* begin with no less: a pulse costs a dozen system calls */
+
+int sksm_pulse_init(struct sksm_pulse *pulse, int home_fd, unsigned int cpu_percent)
+{
+	struct sksm_ksmd_settings settings;
+	int error = sksm_ksmd_read(&settings);
+
+	if (error)
+		return error;
+	memset(pulse, 0, sizeof(*pulse));
+	pulse->ksmd = sksm_ksmd_pid();
+	if (!pulse->ksmd)
+		return -ENOENT;
+	pulse->home_fd = home_fd;
+	pulse->cpu_percent = cpu_percent;
+	pulse->watch_fd = sksm_watch_open();
+	pulse->tokens_ns = BURST_NS;
+	pulse->filled_ns = sksm_clock_ns(CLOCK_BOOTTIME);
+	return 0;
+}
+
+void sksm_pulse_fini(struct sksm_pulse *pulse)
+{
+	if (pulse->on)
+		sksm_pulse_stop(pulse);
+	if (pulse->watch_fd >= 0)
+		close(pulse->watch_fd);
+}
+
+/* Fill the bucket for the time that passed, and take out what ksmd used of it. */
+static void settle(struct sksm_pulse *pulse)
+{
+	uint64_t now_ns = sksm_clock_ns(CLOCK_BOOTTIME);
+
+	pulse->tokens_ns += (int64_t)((now_ns - pulse->filled_ns) / 100 * pulse->cpu_percent);
+	pulse->filled_ns = now_ns;
+	if (pulse->on) {
+		uint64_t cpu_ns = sksm_ksmd_cpu_ns(pulse->ksmd);
+
+		if (cpu_ns > pulse->ksmd_seen_ns) {
+			pulse->tokens_ns -= (int64_t)(cpu_ns - pulse->ksmd_seen_ns);
+			pulse->ksmd_cpu_ns += cpu_ns - pulse->ksmd_seen_ns;
+			pulse->ksmd_seen_ns = cpu_ns;
+		}
+	}
+	if (pulse->tokens_ns > BURST_NS)
+		pulse->tokens_ns = BURST_NS;
+}
+
+static bool at_rest(const char *run)
+{
+	/* 2 is an order to keep nothing merged; only the administrator may take it back. */
+	return !strcmp(run, "0");
+}
+
+bool sksm_pulse_ready(struct sksm_pulse *pulse)
+{
+	char run[SKSM_KSMD_VALUE_MAX];
+
+	settle(pulse);
+	return pulse->tokens_ns >= START_NS && !sksm_ksmd_get(SKSM_KSMD_RUN, run) && at_rest(run);
+}
+
+static void choose(struct sksm_ksmd_settings *settings, enum sksm_ksmd_setting setting,
+		   const char *value)
+{
+	if (*settings->value[setting])
+		strcpy(settings->value[setting], value);
+}
+
+int sksm_pulse_start(struct sksm_pulse *pulse)
+{
+	int error = sksm_ksmd_read(&pulse->original);
+
+	if (error)
+		return error;
+	if (!at_rest(pulse->original.value[SKSM_KSMD_RUN]))
+		return -EBUSY;
+	pulse->ours = pulse->original;
+	choose(&pulse->ours, SKSM_KSMD_ADVISOR_MODE, "none");
+	choose(&pulse->ours, SKSM_KSMD_PAGES_TO_SCAN, BATCH_PAGES);
+	choose(&pulse->ours, SKSM_KSMD_SLEEP_MILLISECS, SLEEP_MS);
+	choose(&pulse->ours, SKSM_KSMD_USE_ZERO_PAGES, "1");
+	choose(&pulse->ours, SKSM_KSMD_RUN, "1");
+	error = sksm_pacer_state_save(pulse->home_fd, &pulse->original, &pulse->ours);
+	if (error)
+		return error;
+	pulse->ksmd_seen_ns = sksm_ksmd_cpu_ns(pulse->ksmd);
+	error = sksm_ksmd_apply(&pulse->original, &pulse->ours);
+	if (error) {
+		if (!sksm_ksmd_put_back(&pulse->original, &pulse->ours))
+			sksm_pacer_state_remove(pulse->home_fd);
+		return error;
+	}
+	sksm_watch_forget(pulse->watch_fd);
+	pulse->on = true;
+	pulse->pulses++;
+	return 0;
+}
+
+/*
+ * A setting that somebody else wrote is his: make it look as if we had not touched it, so that it
+ * stays. The state file follows, should we be killed.
+ */
+static bool give_up_foreign(struct sksm_pulse *pulse)
+{
+	bool written[SKSM_KSMD_SETTINGS], any = false;
+	int i;
+
+	sksm_watch_written(pulse->watch_fd, written);
+	for (i = 0; i < SKSM_KSMD_SETTINGS; i++) {
+		char now[SKSM_KSMD_VALUE_MAX];
+
+		if (!written[i] && !sksm_ksmd_get(i, now) && strcmp(now, pulse->ours.value[i]))
+			written[i] = true;
+		if (!written[i])
+			continue;
+		strcpy(pulse->original.value[i], pulse->ours.value[i]);
+		any = true;
+	}
+	return any;
+}
+
+enum sksm_pulse_state sksm_pulse_check(struct sksm_pulse *pulse)
+{
+	settle(pulse);
+	if (give_up_foreign(pulse))
+		return SKSM_PULSE_FOREIGN;
+	return pulse->tokens_ns <= 0 ? SKSM_PULSE_DEBT : SKSM_PULSE_FINE;
+}
+
+int sksm_pulse_stop(struct sksm_pulse *pulse)
+{
+	int error;
+
+	give_up_foreign(pulse);
+	error = sksm_ksmd_put_back(&pulse->original, &pulse->ours);
+	settle(pulse);
+	pulse->on = false;
+	if (!error)
+		error = sksm_pacer_state_remove(pulse->home_fd);
+	if (error)
+		warnx(SKSM_KSMD_ROOT ": %s; what to put back is in the state file",
+		      strerror(-error));
+	return error;
+}

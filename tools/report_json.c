@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+
+/* json-c takes over @value; out of memory shows as a NULL here and as null in the output. */
+static void add(struct json_object *object, const char *key, struct json_object *value)
+{
+	json_object_object_add(object, key, value);
+}
+
+static struct json_object *text_or_null(const char *text)
+{
+	return text && *text ? json_object_new_string(text) : NULL;
+}
+
+static struct json_object *capability(bool available, const char *reason)
+{
+	struct json_object *object = json_object_new_object();
+
+	add(object, "available", json_object_new_boolean(available));
+	add(object, "reason", text_or_null(available ? NULL : reason));
+	return object;
+}
+
+static struct json_object *capabilities(const struct sksm_host *host)
+{
+	struct json_object *object = json_object_new_object();
+	struct sksm_verdict verdict;
+	bool can;
+	int i;
+
+	for (i = 0; i < SKSM_ABILITIES; i++) {
+		int error = host->probe.error[i];
+
+		add(object, sksm_ability_name(i), capability(!error, strerror(error)));
+	}
+	can = host->has_ksm && !sksm_host_ksmd_stands(host, &verdict);
+	add(object, "ksmd_runs", capability(can, host->has_ksm ? verdict.reason :
+					    "no samepage merging in this kernel"));
+	can = sksm_host_can_merge(host, &verdict);
+	add(object, "merge", capability(can, verdict.reason));
+	return object;
+}
+
+static struct json_object *ksm_state(const struct sksm_host *host)
+{
+	static const char *const counters[] = {
+		"smart_scan", "max_page_sharing", "full_scans", "pages_shared", "pages_sharing",
+		"pages_unshared", "pages_volatile", "pages_scanned", "ksm_zero_pages",
+	};
+	struct json_object *object;
+	size_t i;
+	int j;
+
+	if (!host->has_ksm)
+		return NULL;
+	object = json_object_new_object();
+	for (j = 0; j < SKSM_KSMD_SETTINGS; j++) {
+		const char *value = host->settings.value[j];
+
+		if (j == SKSM_KSMD_ADVISOR_MODE || !*value)
+			add(object, sksm_ksmd_name(j), text_or_null(value));
+		else
+			add(object, sksm_ksmd_name(j),
+			    json_object_new_uint64(strtoull(value, NULL, 10)));
+	}
+	for (i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
+		add(object, counters[i],
+		    json_object_new_uint64(sksm_ksmd_counter(counters[i])));
+	add(object, "ksmd_cpu_ns", json_object_new_uint64(host->ksmd_cpu_ns));
+	add(object, "pacer_pid", host->pacer ? json_object_new_int64(host->pacer) : NULL);
+	return object;
+}
+
+static struct json_object *host_object(const struct sksm_host *host)
+{
+	struct json_object *object = json_object_new_object();
+
+	add(object, "kernel", json_object_new_string(host->kernel.release));
+	add(object, "engine", json_object_new_string(sksm_engine_name(host->engine)));
+	add(object, "capabilities", capabilities(host));
+	add(object, "ksm", ksm_state(host));
+	return object;
+}
+
+static struct json_object *cell_value(const struct sksm_column *column,
+				      const struct sksm_entry *entry)
+{
+	char cell[SKSM_COLUMN_CELL_MAX];
+	const char *text = sksm_column_cell(column, entry, true, cell);
+
+	switch (column->kind) {
+	case SKSM_COLUMN_NUMBER32:
+		return json_object_new_uint64(strtoull(text, NULL, 10));
+	case SKSM_COLUMN_SECONDS:
+		return json_object_new_double_s(entry->seconds, text);
+	case SKSM_COLUMN_REASON:
+		return text_or_null(text);
+	case SKSM_COLUMN_WORD:
+	case SKSM_COLUMN_TEXT:
+		return json_object_new_string(text);
+	default:
+		return json_object_new_uint64(sksm_column_sum(column, &entry->record.counters));
+	}
+}
+
+static struct json_object *process_object(const struct sksm_entry *entry)
+{
+	struct json_object *object = json_object_new_object();
+	size_t i;
+
+	for (i = 0; i < sksm_column_count; i++)
+		add(object, sksm_columns[i].key, cell_value(&sksm_columns[i], entry));
+	add(object, "measured", json_object_new_boolean(entry->measured));
+	return object;
+}
+
+static struct json_object *total_object(const struct sksm_census *census,
+					const struct sksm_host *host)
+{
+	struct json_object *object = json_object_new_object();
+	size_t i;
+
+	add(object, "of", json_object_new_string(census->total_of));
+	add(object, "processes", json_object_new_uint64(census->total_count));
+	for (i = 0; i < sksm_column_count; i++)
+		if (sksm_column_is_summed(&sksm_columns[i]))
+			add(object, sksm_columns[i].key,
+			    json_object_new_uint64(sksm_column_sum(&sksm_columns[i],
+								   &census->total)));
+	add(object, "pacer_cpu_ns", json_object_new_uint64(host->stats.pacer_cpu_ns));
+	add(object, "ksmd_cpu_ns", json_object_new_uint64(host->stats.ksmd_cpu_ns));
+	return object;
+}
+
+int sksm_report_json(const struct sksm_census *census, const struct sksm_host *host)
+{
+	struct json_object *report = json_object_new_object();
+	struct json_object *processes = json_object_new_array();
+	const char *text;
+	size_t i;
+
+	add(report, "schema", json_object_new_string("sksm-report/1"));
+	add(report, "host", host_object(host));
+	for (i = 0; i < census->count; i++)
+		json_object_array_add(processes, process_object(&census->list[i]));
+	add(report, "processes", processes);
+	add(report, "total", total_object(census, host));
+	text = json_object_to_json_string_ext(report, JSON_C_TO_STRING_PRETTY |
+					      JSON_C_TO_STRING_NOSLASHESCAPE);
+	if (text)
+		puts(text);
+	json_object_put(report);
+	return text ? 0 : -ENOMEM;
+}
