@@ -67,6 +67,8 @@ static struct aside enter_aside(void)
 {
 	struct aside aside = { .active = shim_active(), .saved_errno = errno };
 
+	/* In a sandbox there is no thread of ours, nor may we look for one. */
+	aside.active = aside.active && !shim.sandboxed;
 	if (aside.active) {
 		if (!shim.control->alive)
 			shim_child();
@@ -99,6 +101,14 @@ static void leave_aside(struct aside aside)
 	}
 ASIDES(DEFINE)
 
+/* From here on, any call of ours may be the end of the program. */
+static void note_sandbox(bool entered)
+{
+	shim.sandboxed = entered;
+	if (entered && shim_active())
+		shim_record_dormant("the program entered a seccomp sandbox");
+}
+
 /* A filter for this thread only does not reach ours; but no other thread of ours may be made. */
 static bool installs_filter(int option)
 {
@@ -124,8 +134,7 @@ SHIM_EXPORT int prctl(int option, ...)
 
 		shim.sandboxed = true;
 		result = real_prctl(option, a, b, c, d);
-		if (result)
-			shim.sandboxed = false;
+		note_sandbox(!result);
 		leave_aside(aside);
 		return result;
 	}
@@ -179,8 +188,8 @@ long shim_syscall(long number, long a, long b, long c, long d, long e, long f)
 	if (number == SYS_seccomp)
 		shim.sandboxed = true;
 	result = shim_real_syscall(number, a, b, c, d, e, f);
-	if (number == SYS_seccomp && result)
-		shim.sandboxed = false;
+	if (number == SYS_seccomp)
+		note_sandbox(!result);
 	leave_aside(aside);
 	return result;
 }

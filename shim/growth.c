@@ -80,6 +80,8 @@ void shim_look(void)
 	struct timespec now;
 	uint64_t now_ns;
 
+	if (shim.sandboxed)
+		return;
 	if (!control->alive)
 		shim_child();
 	if (shim_likely(control->phase != SHIM_IDLE))

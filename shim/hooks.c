@@ -40,7 +40,8 @@ static void *return_pointer(long result)
 /* Memory of this size that can be read would be registered: time to have a look. */
 static void note_mapping(size_t length, int prot)
 {
-	if (!shim_active() || length < shim.options.threshold_bytes || !(prot & PROT_READ))
+	if (!shim_active() || shim.sandboxed || length < shim.options.threshold_bytes ||
+	    !(prot & PROT_READ))
 		return;
 	if (!shim.control->alive)
 		shim_child();

@@ -10,8 +10,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 
 #include "tracker/abi.h"
+#include "tracker/arena.h"
 #include "tracker/fmt.h"
 #include "tracker/sys.h"
 
@@ -96,21 +98,44 @@ static void adopt_control(struct shim_control *control)
 	__atomic_store_n(&control->alive, 1, __ATOMIC_RELEASE);
 }
 
+/*
+ * A 128th of the machine's memory is more than the tracker of a process with all of it needs. It
+ * counts towards RLIMIT_AS, though it is addresses only: there, a 64th of what is allowed.
+ */
+static size_t reservation_size(void)
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+	struct sysinfo info = { 0 };
+	uint64_t bytes;
+
+	sksm_call1(SYS_sysinfo, &info);
+	bytes = (uint64_t)info.totalram * info.mem_unit / 128;
+	if (bytes < 32u << 20)
+		bytes = 32u << 20;
+	sksm_call2(SYS_getrlimit, RLIMIT_AS, &limit);
+	if (limit.rlim_cur != RLIM_INFINITY && bytes > limit.rlim_cur / 64)
+		bytes = limit.rlim_cur / 64;
+	return bytes & -SKSM_PAGE_BYTES;
+}
+
 static bool make_control(void)
 {
-	void *page = sksm_sys_kernel.mmap(NULL, SKSM_PAGE_BYTES, PROT_READ | PROT_WRITE,
-					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const struct sksm_sys *sys = &sksm_sys_kernel;
 
-	if (sksm_is_error(page))
+	shim.reservation_bytes = reservation_size();
+	if (shim.reservation_bytes < SHIM_TRACKER_AT + (1u << 20))
 		return false;
-	/* Without it a child would take the parent's thread for its own. */
-	if (sksm_sys_kernel.madvise(page, SKSM_PAGE_BYTES, MADV_WIPEONFORK)) {
-		sksm_sys_kernel.munmap(page, SKSM_PAGE_BYTES);
+	shim.reservation = sksm_arena_reserve(sys, shim.reservation_bytes);
+	if (!shim.reservation)
+		return false;
+	if (sys->mprotect(shim.reservation, SHIM_GUARD_AT, PROT_READ | PROT_WRITE) ||
+	    sys->mprotect(shim.reservation + SHIM_STACK_AT, SHIM_TRACKER_AT - SHIM_STACK_AT,
+			  PROT_READ | PROT_WRITE)) {
+		sys->munmap(shim.reservation, shim.reservation_bytes);
 		return false;
 	}
-	sksm_sys_kernel.madvise(page, SKSM_PAGE_BYTES, MADV_DONTDUMP);
-	shim.control = page;
-	adopt_control(page);
+	shim.control = (struct shim_control *)(shim.reservation + SHIM_CONTROL_AT);
+	adopt_control(shim.control);
 	return true;
 }
 

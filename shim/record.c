@@ -25,18 +25,17 @@ static struct sksm_record *map_file(int dir_fd, const struct sksm_record *record
 	/* With its block in hand: a full disk found later, by a store, would be a SIGBUS. */
 	if (sys->write(fd, record, sizeof(*record)) == (ssize_t)sizeof(*record) &&
 	    sksm_call4(SYS_fallocate, fd, 0, 0, SKSM_RECORD_BYTES) == 0)
-		page = sys->mmap(NULL, SKSM_RECORD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-				 0);
+		page = sys->mmap(shim.reservation + SHIM_RECORD_AT, SKSM_RECORD_BYTES,
+				 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
 	sys->close(fd);
 	if (!page || sksm_is_error(page)) {
 		sksm_call3(SYS_unlinkat, dir_fd, name, 0);
 		return NULL;
 	}
-	/* A child must not write to its parent's record. */
-	if (sys->madvise(page, SKSM_RECORD_BYTES, MADV_DONTFORK)) {
-		sys->munmap(page, SKSM_RECORD_BYTES);
-		return NULL;
-	}
+	/*
+	 * A child inherits the mapping, so that no hole opens there, but not the pointer to it: the
+	 * control page is wiped.
+	 */
 	return page;
 }
 

@@ -37,8 +37,19 @@ struct shim_control {
 	uint64_t next_rss_kb;	/* start once the peak resident size is this much */
 	uint64_t cpu_ns;	/* of earlier threads of ours in this process */
 	struct sksm_record *record;	/* mapped from its file; NULL: none */
-	char *thread_memory;	/* stack and thread control block, kept for the next thread */
 };
+
+/*
+ * Everything of ours lies in one reservation (tracker/arena.h says why): the control page, the
+ * record, and our thread's guard, stack and thread block; the tracker has the rest.
+ */
+#define SHIM_CONTROL_AT 0u
+#define SHIM_RECORD_AT 4096u
+#define SHIM_GUARD_AT 8192u
+#define SHIM_STACK_AT 12288u
+#define SHIM_STACK_BYTES (64u << 10)
+#define SHIM_BLOCK_AT (SHIM_STACK_AT + SHIM_STACK_BYTES)
+#define SHIM_TRACKER_AT (SHIM_BLOCK_AT + 4096u)
 
 struct shim {
 	bool enabled;		/* set last by the constructor */
@@ -46,6 +57,8 @@ struct shim {
 	bool sandboxed;		/* a seccomp filter may kill at any call of ours: stay away */
 	struct sksm_options options;
 	struct shim_control *control;
+	char *reservation;
+	size_t reservation_bytes;
 	uint64_t run_id;
 	char comm[SKSM_COMM_MAX];
 	char command[SKSM_COMMAND_MAX];

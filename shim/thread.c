@@ -35,9 +35,6 @@
 #include "tracker/sys.h"
 #include "tracker/tracker.h"
 
-#define STACK_BYTES (64u << 10)
-#define GUARD_BYTES 4096u
-#define TLS_BYTES 4096u
 #define HOLD_MAX_NS 2000000000ull
 /* Passes without anything to watch until the thread ends. */
 #define IDLE_PASSES 5
@@ -184,8 +181,10 @@ static void track(struct shim_control *control)
 		shim_record_dormant(reason);
 		return;
 	}
-	tracker = sksm_tracker_init(&sksm_sys_kernel, &shim.options, domain_fd, &reason);
+	tracker = sksm_tracker_init(&sksm_sys_kernel, &shim.options, domain_fd, shim.reservation,
+				    shim.reservation_bytes, SHIM_TRACKER_AT, &reason);
 	if (!tracker) {
+		sksm_sys_kernel.close(domain_fd);
 		shim_record_dormant(reason);
 		return;
 	}
@@ -208,27 +207,13 @@ static int thread_main(void *arg)
 	return 0;
 }
 
-static char *make_thread_memory(void)
-{
-	size_t bytes = GUARD_BYTES + STACK_BYTES + TLS_BYTES;
-	char *memory;
-
-	memory = sksm_sys_kernel.mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-	if (sksm_is_error(memory))
-		return NULL;
-	sksm_call3(SYS_mprotect, memory, GUARD_BYTES, PROT_NONE);
-	sksm_sys_kernel.madvise(memory, bytes, MADV_DONTFORK);
-	return memory;
-}
-
 /*
  * The thread pointer has to point somewhere: compilers may read the stack protector's canary
  * through it, and code that asks who it is finds itself here.
  */
-static void *fill_thread_block(char *memory)
+static void *fill_thread_block(void)
 {
-	uintptr_t *block = (uintptr_t *)(memory + GUARD_BYTES + STACK_BYTES + TLS_BYTES / 2);
+	uintptr_t *block = (uintptr_t *)(shim.reservation + SHIM_BLOCK_AT + 2048);
 
 	block[0] = (uintptr_t)block;	/* x86-64: the pointer to itself at %fs:0 and %fs:16 */
 	block[2] = (uintptr_t)block;
@@ -257,23 +242,17 @@ void shim_thread_start(void)
 	const int flags = CLONE_VM | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SETTLS |
 			  CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
 	uint64_t all = ~0ull, old;
-	int saved_errno = errno;
-	int tid = -1;
+	int saved_errno = errno, tid;
 
 	if (!start_allowed(control))
 		return;
-	if (!control->thread_memory)
-		control->thread_memory = make_thread_memory();
-	if (control->thread_memory) {
-		control->stop = 0;
-		/* Every signal, glibc's internal ones too: it does not expect a thread of ours. */
-		sksm_call4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(all));
-		__atomic_store_n(&control->phase, SHIM_RUNNING, __ATOMIC_RELEASE);
-		tid = clone(thread_main, control->thread_memory + GUARD_BYTES + STACK_BYTES, flags,
-			    control, &control->tid, fill_thread_block(control->thread_memory),
-			    &control->tid);
-		sksm_call4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, sizeof(old));
-	}
+	control->stop = 0;
+	/* Every signal, glibc's internal ones too: it does not expect a thread of ours. */
+	sksm_call4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(all));
+	__atomic_store_n(&control->phase, SHIM_RUNNING, __ATOMIC_RELEASE);
+	tid = clone(thread_main, shim.reservation + SHIM_BLOCK_AT, flags, control, &control->tid,
+		    fill_thread_block(), &control->tid);
+	sksm_call4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, sizeof(old));
 	if (tid < 0) {
 		shim_record_dormant("a thread cannot be made");
 		control->next_rss_kb = control->next_rss_kb * 2 + 1024;

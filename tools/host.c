@@ -17,7 +17,7 @@ void sksm_host_look(struct sksm_host *ret, const struct sksm_options *options)
 	memset(ret, 0, sizeof(*ret));
 	uname(&ret->kernel);
 	ret->options = *options;
-	sksm_probe_run(&sksm_sys_kernel, &ret->probe);
+	sksm_probe_run(&sksm_sys_kernel, NULL, &ret->probe);
 	ret->engine = sksm_probe_engine(&ret->probe, options);
 	ret->has_ksm = !sksm_ksmd_read(&ret->settings);
 	if (!ret->has_ksm)

@@ -34,7 +34,7 @@ static bool is_useful(void)
 	sksm_options_parse(&options, environ, NULL, NULL);
 	if (options.mode != SKSM_MODE_MERGE)
 		return false;
-	sksm_probe_run(&sksm_sys_kernel, &probe);
+	sksm_probe_run(&sksm_sys_kernel, NULL, &probe);
 	return sksm_probe_engine(&probe, &options) == SKSM_ENGINE_KSM;
 }
 

@@ -218,7 +218,7 @@ void sksm_account_pass(struct sksm_tracker *tracker)
 	counters->offered = sum_states(tracker, SKSM_PAGE_OFFERED, SKSM_PAGE_ZERO);
 	counters->pending = sum_states(tracker, SKSM_PAGE_OFFERED, SKSM_PAGE_OFFERED);
 	counters->sensitive_skipped = count_sensitive(tracker);
-	counters->own = tracker->arena.mapped_bytes;
+	counters->own = tracker->arena.used_bytes;
 	if (tracker->index_open && tracker->index.members_used > 1)
 		counters->own += (128ull << tracker->index.order) /
 				 (tracker->index.members_used - 1);

@@ -7,65 +7,52 @@
 #include "abi.h"
 #include "sys.h"
 
-#define CHUNK_BYTES (128u << 10)
 #define MIN_SHIFT 5
-#define MAX_SMALL (32u << MIN_SHIFT << (SKSM_ARENA_CLASSES - 1 - MIN_SHIFT))
+#define MAX_BYTES ((size_t)1 << (MIN_SHIFT + SKSM_ARENA_CLASSES - 1))
+/* Access is opened in steps of this size: few system calls, few page tables. */
+#define STEP_BYTES (256u << 10)
+/* From here on, freed memory goes back to the kernel. */
+#define LARGE_BYTES (16u << 10)
 
-_Static_assert(MAX_SMALL == 64u << 10, "the largest class is 64 KiB");
+void *sksm_arena_reserve(const struct sksm_sys *sys, size_t bytes)
+{
+	void *start = sys->mmap(NULL, bytes, PROT_NONE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-/* At the start of every mapping of ours; 64 bytes keep what follows aligned to a cache line. */
-struct sksm_arena_mapping {
-	struct sksm_arena_mapping *next;
-	struct sksm_arena_mapping *prev;
-	size_t bytes;
-	char pad[40];
-};
+	if (sksm_is_error(start))
+		return NULL;
+	if (sys->madvise(start, bytes, MADV_WIPEONFORK)) {
+		sys->munmap(start, bytes);
+		return NULL;
+	}
+	sys->madvise(start, bytes, MADV_DONTDUMP);
+	/* Where the machine hands out huge pages freely, ours would be mostly empty. */
+	sys->madvise(start, bytes, MADV_NOHUGEPAGE);
+	return start;
+}
 
-void sksm_arena_init(struct sksm_arena *arena, const struct sksm_sys *sys)
+void sksm_arena_init(struct sksm_arena *arena, const struct sksm_sys *sys, void *reservation,
+		     size_t bytes, size_t skip)
 {
 	memset(arena, 0, sizeof(*arena));
 	arena->sys = sys;
-}
-
-static struct sksm_arena_mapping *map_bytes(struct sksm_arena *arena, size_t bytes)
-{
-	struct sksm_arena_mapping *mapping;
-
-	mapping = arena->sys->mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (sksm_is_error(mapping))
-		return NULL;
-	arena->sys->madvise(mapping, bytes, MADV_DONTFORK);
-	arena->sys->madvise(mapping, bytes, MADV_DONTDUMP);
-	/* Where the machine hands out huge pages freely, ours would be mostly empty. */
-	arena->sys->madvise(mapping, bytes, MADV_NOHUGEPAGE);
-	mapping->bytes = bytes;
-	mapping->next = arena->mappings;
-	mapping->prev = NULL;
-	if (arena->mappings)
-		arena->mappings->prev = mapping;
-	arena->mappings = mapping;
-	arena->mapped_bytes += bytes;
-	return mapping;
-}
-
-static void unmap(struct sksm_arena *arena, struct sksm_arena_mapping *mapping)
-{
-	if (mapping->prev)
-		mapping->prev->next = mapping->next;
-	else
-		arena->mappings = mapping->next;
-	if (mapping->next)
-		mapping->next->prev = mapping->prev;
-	arena->mapped_bytes -= mapping->bytes;
-	arena->sys->munmap(mapping, mapping->bytes);
+	arena->start = reservation;
+	arena->first = arena->start + skip;
+	arena->next = arena->first;
+	arena->usable = arena->first;
+	arena->end = arena->start + bytes;
 }
 
 void sksm_arena_fini(struct sksm_arena *arena)
 {
-	while (arena->mappings)
-		unmap(arena, arena->mappings);
-	sksm_arena_init(arena, arena->sys);
+	size_t bytes = (size_t)(arena->usable - arena->first);
+
+	if (bytes) {
+		arena->sys->madvise(arena->first, bytes, MADV_DONTNEED);
+		arena->sys->mprotect(arena->first, bytes, PROT_NONE);
+	}
+	sksm_arena_init(arena, arena->sys, arena->start, (size_t)(arena->end - arena->start),
+			(size_t)(arena->first - arena->start));
 }
 
 static unsigned int class_of(size_t size)
@@ -77,40 +64,52 @@ static unsigned int class_of(size_t size)
 	return class;
 }
 
-static size_t large_bytes(size_t size)
+static size_t class_bytes(unsigned int class)
 {
-	return (size + sizeof(struct sksm_arena_mapping) + SKSM_PAGE_BYTES - 1) &
-	       ~(SKSM_PAGE_BYTES - 1);
+	return (size_t)1 << (class + MIN_SHIFT);
+}
+
+/* Make [next, next + bytes) accessible. */
+static bool open_access(struct sksm_arena *arena, size_t bytes)
+{
+	size_t missing;
+
+	if ((size_t)(arena->end - arena->next) < bytes)
+		return false;
+	if ((size_t)(arena->usable - arena->next) >= bytes)
+		return true;
+	missing = (size_t)(arena->next + bytes - arena->usable);
+	missing = (missing + STEP_BYTES - 1) & ~(size_t)(STEP_BYTES - 1);
+	if (missing > (size_t)(arena->end - arena->usable))
+		missing = (size_t)(arena->end - arena->usable);
+	if (arena->sys->mprotect(arena->usable, missing, PROT_READ | PROT_WRITE))
+		return false;
+	arena->usable += missing;
+	return true;
 }
 
 void *sksm_arena_alloc(struct sksm_arena *arena, size_t size)
 {
-	struct sksm_arena_mapping *mapping;
 	unsigned int class;
 	size_t bytes;
 	void *pointer;
 
-	if (size > MAX_SMALL) {
-		mapping = map_bytes(arena, large_bytes(size));
-		return mapping ? mapping + 1 : NULL;
-	}
+	if (size > MAX_BYTES)
+		return NULL;
 	class = class_of(size);
-	bytes = (size_t)1 << (class + MIN_SHIFT);
+	bytes = class_bytes(class);
 	pointer = arena->free[class];
 	if (pointer) {
 		arena->free[class] = *(void **)pointer;
-		memset(pointer, 0, bytes);
-		return pointer;
-	}
-	if ((size_t)(arena->end - arena->next) < bytes) {
-		mapping = map_bytes(arena, CHUNK_BYTES);
-		if (!mapping)
+		/* The rest of a large one was given back and reads as zeros. */
+		memset(pointer, 0, bytes < LARGE_BYTES ? bytes : sizeof(void *));
+	} else {
+		if (!open_access(arena, bytes))
 			return NULL;
-		arena->next = (char *)(mapping + 1);
-		arena->end = (char *)mapping + CHUNK_BYTES;
+		pointer = arena->next;
+		arena->next += bytes;
 	}
-	pointer = arena->next;
-	arena->next += bytes;
+	arena->used_bytes += bytes;
 	return pointer;
 }
 
@@ -120,28 +119,22 @@ void sksm_arena_free(struct sksm_arena *arena, void *pointer, size_t size)
 
 	if (!pointer)
 		return;
-	if (size > MAX_SMALL) {
-		unmap(arena, (struct sksm_arena_mapping *)pointer - 1);
-		return;
-	}
 	class = class_of(size);
+	arena->used_bytes -= class_bytes(class);
+	if (class_bytes(class) >= LARGE_BYTES) {
+		uintptr_t from = ((uintptr_t)pointer + SKSM_PAGE_BYTES - 1) & -SKSM_PAGE_BYTES;
+		uintptr_t to = ((uintptr_t)pointer + class_bytes(class)) & -SKSM_PAGE_BYTES;
+
+		memset(pointer, 0, from - (uintptr_t)pointer);
+		memset((void *)to, 0, (uintptr_t)pointer + class_bytes(class) - to);
+		if (arena->sys->madvise((void *)from, to - from, MADV_DONTNEED))
+			memset((void *)from, 0, to - from);
+	}
 	*(void **)pointer = arena->free[class];
 	arena->free[class] = pointer;
 }
 
-bool sksm_arena_overlap(const struct sksm_arena *arena, uint64_t start, uint64_t end,
-			uint64_t *ret_start, uint64_t *ret_end)
+bool sksm_arena_overlap(const struct sksm_arena *arena, uint64_t start, uint64_t end)
 {
-	const struct sksm_arena_mapping *mapping;
-
-	for (mapping = arena->mappings; mapping; mapping = mapping->next) {
-		uint64_t own = (uintptr_t)mapping;
-
-		if (own < end && own + mapping->bytes > start) {
-			*ret_start = own;
-			*ret_end = own + mapping->bytes;
-			return true;
-		}
-	}
-	return false;
+	return (uintptr_t)arena->start < end && (uintptr_t)arena->end > start;
 }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Our own memory: private anonymous mappings, made by system call so that no hook sees them, left
- * out of forked children (MADV_DONTFORK) and core dumps. The program's malloc is never used: it
- * may hold a lock, be interposed, or be in the middle of a fork.
+ * Our own memory: one range of addresses, reserved before the program has done anything.
+ *
+ * A mapping made later could come to lie in a hole that the program believes to be its own, since
+ * it unmapped something there, and be overwritten by its next MAP_FIXED. The program's malloc is
+ * never used: it may hold a lock, be interposed, or be in the middle of a fork. In a forked child
+ * the range stays reserved and reads as zeros (MADV_WIPEONFORK); core dumps leave it out.
  *
  * One thread at a time may use an arena.
  */
@@ -14,32 +17,40 @@
 #include <stdint.h>
 
 struct sksm_sys;
-struct sksm_arena_mapping;
 
-#define SKSM_ARENA_CLASSES 12	/* powers of two from 32 bytes to 64 KiB */
+#define SKSM_ARENA_CLASSES 23	/* powers of two from 32 bytes to 128 MiB */
 
 struct sksm_arena {
 	const struct sksm_sys *sys;
-	struct sksm_arena_mapping *mappings;
-	char *next;		/* the unused rest of the newest chunk */
+	char *start;		/* of the reservation */
+	char *first;		/* of what may be handed out */
+	char *next;		/* never handed out yet */
+	char *usable;		/* readable and writable up to here */
 	char *end;
-	uint64_t mapped_bytes;
+	uint64_t used_bytes;	/* in the hands of callers, rounded up to classes */
 	void *free[SKSM_ARENA_CLASSES];
 };
 
-void sksm_arena_init(struct sksm_arena *arena, const struct sksm_sys *sys);
+/*
+ * Reserve @bytes of addresses without access, wiped in forked children. NULL where the kernel
+ * refuses. Async-signal-safe.
+ */
+void *sksm_arena_reserve(const struct sksm_sys *sys, size_t bytes);
 
-/* Unmap everything that was handed out. The arena is as after init. */
+/* Hand out what lies behind the first @skip bytes (a multiple of 4096) of a reservation. */
+void sksm_arena_init(struct sksm_arena *arena, const struct sksm_sys *sys, void *reservation,
+		     size_t bytes, size_t skip);
+
+/* Give all memory back to the kernel; the addresses stay reserved. As after init. */
 void sksm_arena_fini(struct sksm_arena *arena);
 
-/* @size zeroed bytes, aligned to 32, or NULL where the kernel gives no memory. */
+/* @size zeroed bytes, aligned to 32, or NULL where there are none left. */
 void *sksm_arena_alloc(struct sksm_arena *arena, size_t size);
 
 /* @pointer (may be NULL) came from alloc with the same @size. */
 void sksm_arena_free(struct sksm_arena *arena, void *pointer, size_t size);
 
-/* Where a mapping of ours overlaps [@start, @end): true, and its bounds. */
-bool sksm_arena_overlap(const struct sksm_arena *arena, uint64_t start, uint64_t end,
-			uint64_t *ret_start, uint64_t *ret_end);
+/* Does [@start, @end) overlap the reservation? */
+bool sksm_arena_overlap(const struct sksm_arena *arena, uint64_t start, uint64_t end);
 
 #endif

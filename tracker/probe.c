@@ -146,24 +146,31 @@ static void probe_proc(struct bench *bench)
 	bench->sys->close(fd);
 }
 
-void sksm_probe_run(const struct sksm_sys *sys, struct sksm_probe *ret)
+static void *map_pages(const struct sksm_sys *sys, struct sksm_probe *ret)
+{
+	void *pages = sys->mmap(NULL, 2 * SKSM_PAGE_BYTES, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (!sksm_is_error(pages))
+		return pages;
+	for (int i = 0; i < SKSM_ABILITIES; i++)
+		ret->error[i] = -sksm_error(pages);
+	return NULL;
+}
+
+void sksm_probe_run(const struct sksm_sys *sys, void *pages, struct sksm_probe *ret)
 {
 	struct bench bench = { .sys = sys, .probe = ret, .pagemap_fd = -1, .uffd = -1 };
+	bool mapped = !pages;
 	char copy[16];
-	char *pages;
 	ssize_t n;
 
 	for (int i = 0; i < SKSM_ABILITIES; i++)
 		ret->error[i] = EOPNOTSUPP;
-	pages = sys->mmap(NULL, 2 * SKSM_PAGE_BYTES, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (sksm_is_error(pages)) {
-		for (int i = 0; i < SKSM_ABILITIES; i++)
-			ret->error[i] = -sksm_error(pages);
+	if (mapped)
+		pages = map_pages(sys, ret);
+	if (!pages)
 		return;
-	}
-	/* The new mapping may join a neighbour that is in use: keep our pages out of that. */
-	sys->madvise(pages, 2 * SKSM_PAGE_BYTES, MADV_DONTDUMP);
 	bench.pages = pages;
 	bench.pages[0] = 1;
 	bench.pages[SKSM_PAGE_BYTES] = 1;
@@ -174,7 +181,8 @@ void sksm_probe_run(const struct sksm_sys *sys, struct sksm_probe *ret)
 	/* An empty range: the advice is checked, and ksmd gets no process to visit. */
 	note(&bench, SKSM_ABLE_KSM, sys->madvise(pages, 0, MADV_MERGEABLE));
 	note(&bench, SKSM_ABLE_MADV_MERGE, sys->madvise(pages, SKSM_PAGE_BYTES, SKSM_MADV_MERGE));
-	sys->munmap(pages, 2 * SKSM_PAGE_BYTES);
+	if (mapped)
+		sys->munmap(pages, 2 * SKSM_PAGE_BYTES);
 }
 
 enum sksm_engine_kind sksm_probe_engine(const struct sksm_probe *probe,

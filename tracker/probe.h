@@ -31,8 +31,12 @@ struct sksm_probe {
 	int error[SKSM_ABILITIES];	/* 0: works; else the positive errno behind the "no" */
 };
 
-/* Try everything. Leaves no descriptor and no mapping behind. Async-signal-safe, ~100 us. */
-void sksm_probe_run(const struct sksm_sys *sys, struct sksm_probe *ret);
+/*
+ * Try everything on two pages of private anonymous memory at @pages; NULL: on a mapping made for
+ * it, which only a program that is our own may do (arena.h says why). Leaves no descriptor and no
+ * mapping behind; what was in the pages is lost. Async-signal-safe, about 100 us.
+ */
+void sksm_probe_run(const struct sksm_sys *sys, void *pages, struct sksm_probe *ret);
 
 /* "pagemap_scan", "madv_merge"...: stable, used as JSON keys. */
 const char *sksm_ability_name(enum sksm_ability ability);

@@ -158,33 +158,19 @@ static void end_run(struct reading *reading)
 		reading->failed = true;
 }
 
-/* One mapping, or the part of one between mappings of our own. */
-static void add_part(struct reading *reading, const struct sksm_vma *vma, uint64_t start,
-		     uint64_t end)
+static void add_vma(struct reading *reading, const struct sksm_vma *vma)
 {
-	if (start >= end)
+	/* Ours never share a mapping with the program's: they are wiped on fork. */
+	if (sksm_arena_overlap(reading->regions->arena, vma->start, vma->end))
 		return;
-	if (reading->end != start || reading->kind != vma->kind ||
+	if (reading->end != vma->start || reading->kind != vma->kind ||
 	    reading->is_shared != vma->shared) {
 		end_run(reading);
-		reading->start = start;
+		reading->start = vma->start;
 		reading->kind = vma->kind;
 		reading->is_shared = vma->shared;
 	}
-	reading->end = end;
-}
-
-static void add_vma(struct reading *reading, const struct sksm_vma *vma)
-{
-	uint64_t start = vma->start, own_start, own_end;
-
-	/* The kernel may have joined mappings of ours to one of the program's. */
-	while (start < vma->end && sksm_arena_overlap(reading->regions->arena, start, vma->end,
-						      &own_start, &own_end)) {
-		add_part(reading, vma, start, own_start);
-		start = own_end;
-	}
-	add_part(reading, vma, start, vma->end);
+	reading->end = vma->end;
 }
 
 static int read_map(struct reading *reading)

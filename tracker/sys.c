@@ -88,6 +88,11 @@ static int kernel_munmap(void *addr, size_t size)
 	return (int)sksm_call2(SYS_munmap, addr, size);
 }
 
+static int kernel_mprotect(void *addr, size_t size, int prot)
+{
+	return (int)sksm_call3(SYS_mprotect, addr, size, prot);
+}
+
 static int kernel_madvise(void *addr, size_t size, int advice)
 {
 	return (int)sksm_call3(SYS_madvise, addr, size, advice);
@@ -116,6 +121,7 @@ const struct sksm_sys sksm_sys_kernel = {
 	.ioctl = kernel_ioctl,
 	.mmap = kernel_mmap,
 	.munmap = kernel_munmap,
+	.mprotect = kernel_mprotect,
 	.madvise = kernel_madvise,
 	.copy_memory = kernel_copy_memory,
 	.userfaultfd = kernel_userfaultfd,

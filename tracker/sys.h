@@ -25,6 +25,7 @@ struct sksm_sys {
 	/* A pointer, or an errno negated: see sksm_is_error. */
 	void *(*mmap)(void *addr, size_t size, int prot, int flags, int fd, uint64_t offset);
 	int (*munmap)(void *addr, size_t size);
+	int (*mprotect)(void *addr, size_t size, int prot);
 	int (*madvise)(void *addr, size_t size, int advice);
 	/* Copy @size bytes at @from in this process to @to; short or -EFAULT where unmapped. */
 	ssize_t (*copy_memory)(void *to, const void *from, size_t size);

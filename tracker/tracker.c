@@ -26,6 +26,11 @@ static unsigned int read_max_mappings(const struct sksm_sys *sys)
 	return (value ? value : DEFAULT_MAX_MAP_COUNT) / 2;
 }
 
+static void *page_aligned(unsigned char *pointer)
+{
+	return (void *)(((uintptr_t)pointer + SKSM_PAGE_BYTES - 1) & -SKSM_PAGE_BYTES);
+}
+
 static const char *open_kernel(struct sksm_tracker *tracker)
 {
 	const struct sksm_sys *sys = tracker->sys;
@@ -53,6 +58,7 @@ static const char *open_kernel(struct sksm_tracker *tracker)
 
 struct sksm_tracker *sksm_tracker_init(const struct sksm_sys *sys,
 				       const struct sksm_options *options, int domain_fd,
+				       void *reservation, size_t bytes, size_t skip,
 				       const char **ret_reason)
 {
 	uint8_t key[SKSM_KEY_BYTES];
@@ -60,18 +66,21 @@ struct sksm_tracker *sksm_tracker_init(const struct sksm_sys *sys,
 	struct sksm_arena arena;
 	struct sksm_probe probe;
 
-	sksm_probe_run(sys, &probe);
-	*ret_reason = sksm_probe_obstacle(&probe);
-	if (*ret_reason)
-		return NULL;
 	if (sksm_domain_key(sys, domain_fd, key)) {
 		*ret_reason = "the key of the domain cannot be read or made";
 		return NULL;
 	}
-	sksm_arena_init(&arena, sys);
+	sksm_arena_init(&arena, sys, reservation, bytes, skip);
 	tracker = sksm_arena_alloc(&arena, sizeof(*tracker));
 	if (!tracker) {
 		*ret_reason = "the kernel gives no memory";
+		return NULL;
+	}
+	/* Pages at the start of what will be copies of the program's. */
+	sksm_probe_run(sys, page_aligned(tracker->copy), &probe);
+	*ret_reason = sksm_probe_obstacle(&probe);
+	if (*ret_reason) {
+		sksm_arena_fini(&arena);
 		return NULL;
 	}
 	tracker->sys = sys;

@@ -63,12 +63,14 @@ struct sksm_tracker {
 };
 
 /*
- * Make a tracker for the calling process, in memory of its own. @domain_fd is from
+ * Make a tracker for the calling process in @reservation (@bytes from sksm_arena_reserve, of which
+ * the first @skip are in other use). @domain_fd is from
  * sksm_domain_open and is the tracker's from now on. NULL and *ret_reason, a static string for
  * people, where nothing can be tracked; @domain_fd is then still the caller's.
  */
 struct sksm_tracker *sksm_tracker_init(const struct sksm_sys *sys,
 				       const struct sksm_options *options, int domain_fd,
+				       void *reservation, size_t bytes, size_t skip,
 				       const char **ret_reason);
 
 /*

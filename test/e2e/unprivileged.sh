@@ -7,8 +7,9 @@ need_command setpriv
 [ "$(cat $ksm/run)" = 0 ] || skip "ksmd is on"
 
 # The checkout may be where nobody cannot look.
-mkdir "$T/bin" "$T/nobody"
-cp "$shim" "$victims/hold" "$sksm_run" "$sksm_report" "$sksm_pacer" "$T/bin"
+mkdir "$T/bin" "$T/lib" "$T/nobody"
+cp "$shim" "$T/lib"
+cp "$victims/hold" "$sksm_run" "$sksm_report" "$sksm_pacer" "$T/bin"
 chown 65534:65534 "$T/nobody"
 export SKSM_DIR=$T/nobody/sksm
 nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups --)
@@ -17,7 +18,7 @@ for name in holder1 holder2; do
 	: >"$T/$name.pid"
 	chown 65534 "$T/$name.pid"
 done
-start_holders 2 "${nobody[@]}" env LD_PRELOAD="$T/bin/libsksm_preload.so" SKSM_INTERVAL_MS=200 \
+start_holders 2 "${nobody[@]}" env LD_PRELOAD="$T/lib/libsksm_preload.so" SKSM_INTERVAL_MS=200 \
 	"$T/bin/hold" --bytes 64M --seconds 60 --pidfile PIDFILE
 
 duplicates_are_known() {
