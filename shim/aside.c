@@ -19,6 +19,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "tracker/sys.h"
+
 int capset(cap_user_header_t header, const cap_user_data_t data);
 
 #define ASIDES(X) \
@@ -69,11 +71,12 @@ static struct aside enter_aside(void)
 
 	/* In a sandbox there is no thread of ours, nor may we look for one. */
 	aside.active = aside.active && !shim.sandboxed;
-	if (aside.active) {
-		if (!shim.control->alive)
-			shim_child();
+	if (aside.active && !shim.control->alive)
+		shim_child();
+	/* A vfork child borrows the memory of its parent, whose thread is no concern of its. */
+	aside.active = aside.active && shim.control->pid == (uint32_t)sksm_call0(SYS_getpid);
+	if (aside.active)
 		aside.was_running = shim_thread_hold();
-	}
 	errno = aside.saved_errno;
 	return aside;
 }

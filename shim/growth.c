@@ -63,14 +63,21 @@
 
 /* Accept is left out: who accepts also reads or polls. */
 
-static void look_closely(struct shim_control *control)
+uint64_t shim_peak_rss_kb(void)
 {
 	struct rusage usage = { 0 };
 
 	sksm_call2(SYS_getrusage, RUSAGE_SELF, &usage);
-	if ((uint64_t)usage.ru_maxrss < control->next_rss_kb)
+	return (uint64_t)usage.ru_maxrss;
+}
+
+static void look_closely(struct shim_control *control)
+{
+	uint64_t rss_kb = shim_peak_rss_kb();
+
+	if (rss_kb < control->next_rss_kb)
 		return;
-	control->next_rss_kb = (uint64_t)usage.ru_maxrss + shim.options.threshold_bytes / 1024;
+	control->next_rss_kb = rss_kb + shim.options.threshold_bytes / 1024;
 	shim_thread_start();
 }
 

@@ -83,18 +83,10 @@ static bool has_filter(void)
 	return p && p[sizeof(line) - 1] != '0';
 }
 
-static uint64_t peak_rss_kb(void)
-{
-	struct rusage usage = { 0 };
-
-	sksm_call2(SYS_getrusage, RUSAGE_SELF, &usage);
-	return (uint64_t)usage.ru_maxrss;
-}
-
 static void adopt_control(struct shim_control *control)
 {
 	control->pid = (uint32_t)sksm_call0(SYS_getpid);
-	control->next_rss_kb = peak_rss_kb() + shim.options.threshold_bytes / 1024;
+	control->next_rss_kb = shim_peak_rss_kb() + shim.options.threshold_bytes / 1024;
 	__atomic_store_n(&control->alive, 1, __ATOMIC_RELEASE);
 }
 

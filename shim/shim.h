@@ -88,6 +88,9 @@ void shim_thread_start(void);
 bool shim_thread_hold(void);
 void shim_thread_release(bool was_running);
 
+/* growth.c: the largest resident size so far. Async-signal-safe. */
+uint64_t shim_peak_rss_kb(void);
+
 /* growth.c: has the process grown so much that there is something to watch? Costs about 6 ns. */
 void shim_look(void);
 

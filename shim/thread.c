@@ -106,9 +106,13 @@ static bool sleep_ns(struct shim_control *control, uint64_t ns)
 	for (;;) {
 		struct timespec ts = { 0 };
 
-		if (is_asked_to_stop(control) || is_alone(&control->exit_status) ||
-		    has_other_ids())
+		if (is_asked_to_stop(control) || is_alone(&control->exit_status))
 			return false;
+		if (has_other_ids()) {
+			/* The program's next wait makes a thread with the ids it has now. */
+			control->next_rss_kb = 0;
+			return false;
+		}
 		now_ns = sksm_clock_ns(CLOCK_MONOTONIC);
 		if (now_ns >= until_ns)
 			return true;
@@ -153,7 +157,8 @@ static void run_passes(struct shim_control *control, struct sksm_tracker *tracke
 		idle = tracker->counters.tracked ? 0 : idle + 1;
 		if (idle == IDLE_PASSES) {
 			/* Come back when the process has grown again. */
-			control->next_rss_kb += control->next_rss_kb / 4;
+			control->next_rss_kb = shim_peak_rss_kb() * 5 / 4 +
+					       shim.options.threshold_bytes / 1024;
 			break;
 		}
 		if (!sleep_ns(control, pause_ns))

@@ -6,9 +6,13 @@
 # shellcheck shell=bash disable=SC2034
 set -uo pipefail
 
-# ksmd belongs to the whole machine: tests of other checkouts wait for one another as well.
-if [ "$(id -u)" = 0 ] && [ -z "${SKSM_TEST_LOCKED:-}" ]; then
-	exec env SKSM_TEST_LOCKED=1 flock --close /run/sksm-test.lock bash "$0" "$@"
+# ksmd belongs to the whole machine: tests of other checkouts wait for one another as well. The
+# limit ends a test by SIGTERM, so that it cleans up; ctest knows SIGKILL only.
+if [ -z "${SKSM_TEST_LOCKED:-}" ]; then
+	lock=()
+	[ "$(id -u)" != 0 ] || lock=(flock --close /run/sksm-test.lock)
+	exec env SKSM_TEST_LOCKED=1 "${lock[@]}" \
+		timeout -k 10 "${SKSM_TEST_LIMIT:-240}" bash "$0" "$@"
 fi
 
 build=${SKSM_TEST_BUILD:?the build directory}

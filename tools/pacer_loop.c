@@ -107,7 +107,7 @@ static void look(struct pacer *pacer)
 	if (!pacer->places_ns || now() - pacer->places_ns > PLACES_MS * NS_PER_MS) {
 		struct sksm_places places;
 
-		if (!sksm_places_find(&places, pacer->own_dir)) {
+		if (!sksm_places_find(&places, pacer->own_dir, false)) {
 			sksm_places_fini(&pacer->places);
 			pacer->places = places;
 		}

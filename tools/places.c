@@ -73,12 +73,12 @@ static void add_registered(const char *dir, void *arg)
 	add_place(arg, dir, false, 0);
 }
 
-int sksm_places_find(struct sksm_places *ret, const char *own_dir)
+int sksm_places_find(struct sksm_places *ret, const char *own_dir, bool only_own)
 {
 	struct sksm_places places = { 0 };
 	int error = 0;
 
-	if (geteuid() == 0) {
+	if (geteuid() == 0 && !only_own) {
 		error = add_place(&places, SKSM_PACER_HOME, true, 0);
 		error = error ? error : add_users(&places, "/run/user/", "/sksm");
 		error = error ? error : add_users(&places, "/tmp/sksm-", "");

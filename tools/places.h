@@ -31,9 +31,10 @@ struct sksm_places {
 
 /*
  * Find the places: as root /run/sksm, @own_dir, /run/user/UID/sksm and /tmp/sksm-UID of every user,
- * and those that the pacers started by sksm-run serve; else @own_dir alone. -ENOMEM or 0.
+ * and those that the pacers started by sksm-run serve; else, or where @only_own, @own_dir alone.
+ * -ENOMEM or 0.
  */
-int sksm_places_find(struct sksm_places *ret, const char *own_dir);
+int sksm_places_find(struct sksm_places *ret, const char *own_dir, bool only_own);
 
 void sksm_places_fini(struct sksm_places *places);
 

@@ -282,7 +282,9 @@ static int run(struct arguments *arguments)
 	}
 	if (!arguments->domain_given && !arguments->query.pid && !arguments->query.run_id)
 		arguments->query.domain = options.domain;
-	error = sksm_places_find(&places, options.dir);
+	/* Who names a directory means that one; a run may have left records under several users. */
+	error = sksm_places_find(&places, options.dir,
+				 options.dir_given && !arguments->query.run_id);
 	if (!error)
 		error = sksm_census_take(&census, &places, &arguments->query);
 	if (error)

@@ -7,9 +7,14 @@
 #include "scan.h"
 #include "sys.h"
 
-/* An audit for its own sake: not more often than this, and not for more than 1 % of the time. */
-#define AUDIT_EVERY_NS 2000000000ull
-#define AUDIT_COST_FACTOR 100
+/*
+ * An audit after merges were seen or undone: not more often than this, and not for more than 1 %
+ * of the time; where nothing changed, rarely, since others may have left the frames we share.
+ */
+#define AUDIT_CHANGED_NS 2000000000ull
+#define AUDIT_CHANGED_FACTOR 100
+#define AUDIT_CALM_NS 30000000000ull
+#define AUDIT_CALM_FACTOR 2000
 /* One that a decision waits for: may be as old as this. */
 #define AUDIT_FRESH_NS 500000000ull
 /* Shared memory is counted once in so many passes. */
@@ -23,18 +28,24 @@ static uint64_t merged_pages(const struct sksm_tracker *tracker)
 /* Bring the marks of a block in step with the kernel's: others mark memory too, and fork does. */
 static void sync_marks(struct sksm_tracker *tracker, struct sksm_block *block)
 {
-	const struct sksm_ranges *marked = &tracker->audit.mergeable;
-	bool sync = tracker->engine == SKSM_ENGINE_SKSM;
+	uint64_t at = sksm_block_start(block), end = at + SKSM_BLOCK_BYTES;
+	uint64_t marked[SKSM_BLOCK_WORDS] = { 0 }, differ;
+	struct sksm_range range;
 
-	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++) {
-		uint64_t address = sksm_page_address(block, page);
-		bool mark = sksm_ranges_overlap(marked, address, address + SKSM_PAGE_BYTES);
-
-		if (mark && !sksm_bit(block->offered, page)) {
-			sksm_bit_set(block->offered, page);
+	for (; sksm_ranges_clip(&tracker->audit.mergeable, at, end, &range); at = range.end)
+		sksm_bits_set(marked, (range.start >> SKSM_PAGE_SHIFT) % SKSM_BLOCK_PAGES,
+			      ((range.end - 1) >> SKSM_PAGE_SHIFT) % SKSM_BLOCK_PAGES + 1);
+	for (unsigned int i = 0; i < SKSM_BLOCK_WORDS; i++) {
+		/* MADV_MERGE leaves no mark: what it was offered stays known to us alone. */
+		if (tracker->engine == SKSM_ENGINE_SKSM)
+			marked[i] |= block->offered[i];
+		if (marked[i] & ~block->offered[i])
 			block->adopted = true;
-		} else if (!mark && !sync && sksm_bit(block->offered, page)) {
-			sksm_bit_clear(block->offered, page);
+		differ = marked[i] ^ block->offered[i];
+		block->offered[i] = marked[i];
+		for (differ &= ~marked[i]; differ; differ &= differ - 1) {
+			unsigned int page = i * 64 + (unsigned int)__builtin_ctzll(differ);
+
 			if (block->state[page] == SKSM_PAGE_OFFERED ||
 			    block->state[page] == SKSM_PAGE_REFUSED)
 				sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_UNIQUE);
@@ -65,36 +76,26 @@ static void verify_shared(struct sksm_tracker *tracker, struct sksm_block *block
 	}
 }
 
-/* Nothing of a block is marked, and its bits say so: the usual case, told fast. */
-static bool is_unmarked(const struct sksm_tracker *tracker, const struct sksm_block *block)
-{
-	uint64_t start = sksm_block_start(block), any = 0;
-
-	for (int i = 0; i < SKSM_BLOCK_WORDS; i++)
-		any |= block->offered[i];
-	return !any && !sksm_ranges_overlap(&tracker->audit.mergeable, start,
-					    start + SKSM_BLOCK_BYTES);
-}
-
 void sksm_account_audit(struct sksm_tracker *tracker, bool wanted)
 {
 	struct sksm_audit *audit = &tracker->audit;
 	uint64_t now_ns = sksm_clock_ns(CLOCK_BOOTTIME);
 	uint64_t age_ns = audit->done_ns ? now_ns - audit->done_ns : UINT64_MAX;
-	uint64_t least_ns = wanted ? AUDIT_FRESH_NS : AUDIT_EVERY_NS;
+	bool changed = wanted || merged_pages(tracker) != tracker->audited_merged;
+	uint64_t least_ns = wanted ? AUDIT_FRESH_NS : changed ? AUDIT_CHANGED_NS : AUDIT_CALM_NS;
+	uint64_t factor = changed ? AUDIT_CHANGED_FACTOR : AUDIT_CALM_FACTOR;
 	struct sksm_block *block, *next;
 	uint64_t cpu_ns;
 
-	if (least_ns < audit->cost_ns * AUDIT_COST_FACTOR)
-		least_ns = audit->cost_ns * AUDIT_COST_FACTOR;
+	if (least_ns < audit->cost_ns * factor)
+		least_ns = audit->cost_ns * factor;
 	if (age_ns < least_ns)
 		return;
 	cpu_ns = sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	if (sksm_audit_run(audit, tracker->sys, &tracker->arena))
 		return;
 	HASH_ITER(hh, tracker->blocks.table, block, next) {
-		if (!is_unmarked(tracker, block))
-			sync_marks(tracker, block);
+		sync_marks(tracker, block);
 		if (block->count[SKSM_PAGE_MERGED] || block->count[SKSM_PAGE_SHARED])
 			verify_shared(tracker, block);
 	}
@@ -124,8 +125,8 @@ static uint64_t count_present(struct sksm_tracker *tracker, uint64_t start, uint
 
 	while (start < end) {
 		int n = sksm_scan_look(tracker->sys, tracker->pagemap_fd, start, end,
-				       SKSM_PAGE_IS_PRESENT, tracker->runs, SKSM_LOOK_RUNS,
-				       &walked);
+				       SKSM_PAGE_IS_PRESENT, false, tracker->runs,
+				       SKSM_LOOK_RUNS, &walked);
 
 		if (n < 0 || walked <= start)
 			break;

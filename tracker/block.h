@@ -113,6 +113,18 @@ static inline void sksm_bit_clear(uint64_t *bits, unsigned int page)
 	bits[page / 64] &= ~(1ull << (page % 64));
 }
 
+/* Set bits [from, to) */
+static inline void sksm_bits_set(uint64_t *bits, unsigned int from, unsigned int to)
+{
+	while (from < to) {
+		unsigned int bit = from % 64;
+		unsigned int n = 64 - bit < to - from ? 64 - bit : to - from;
+
+		bits[from / 64] |= (n == 64 ? ~0ull : (1ull << n) - 1) << bit;
+		from += n;
+	}
+}
+
 static inline uint64_t sksm_block_start(const struct sksm_block *block)
 {
 	return block->number << SKSM_BLOCK_SHIFT;

@@ -42,6 +42,9 @@ static void arm_pages(struct sksm_tracker *tracker, struct sksm_block *block, un
 			    to == SKSM_BLOCK_PAGES ? SKSM_ARM_HUGE : 0;
 	int64_t armed;
 
+	if (!sksm_regions_backed(&tracker->regions, sksm_page_address(block, from),
+				 sksm_page_address(block, to)))
+		also |= SKSM_ARM_FILE;
 	armed = sksm_scan_arm(tracker->sys, tracker->pagemap_fd, sksm_page_address(block, from),
 			      sksm_page_address(block, to), also,
 			      tracker->runs + SKSM_LOOK_RUNS / 2, SKSM_LOOK_RUNS / 2);

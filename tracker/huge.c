@@ -81,7 +81,8 @@ static void give_up_huge(struct sksm_tracker *tracker, struct sksm_block *block)
 	int64_t armed;
 
 	armed = sksm_scan_arm(tracker->sys, tracker->pagemap_fd, sksm_block_start(block),
-			      sksm_block_start(block) + SKSM_BLOCK_BYTES, SKSM_ARM_HUGE,
+			      sksm_block_start(block) + SKSM_BLOCK_BYTES,
+			      SKSM_ARM_HUGE | SKSM_ARM_FILE,
 			      tracker->runs, SKSM_LOOK_RUNS);
 	if (armed <= 0)
 		return;

@@ -28,18 +28,6 @@ int sksm_tracker_pagemap(struct sksm_tracker *tracker, const struct sksm_block *
 	return error;
 }
 
-/* Set bits [from, to) */
-static void set_bits(uint64_t *bits, unsigned int from, unsigned int to)
-{
-	while (from < to) {
-		unsigned int word = from / 64, bit = from % 64;
-		unsigned int n = 64 - bit < to - from ? 64 - bit : to - from;
-
-		bits[word] |= (n == 64 ? ~0ull : (1ull << n) - 1) << bit;
-		from += n;
-	}
-}
-
 static void drop_page(struct sksm_tracker *tracker, struct sksm_block *block, unsigned int page,
 		      enum sksm_page_state state)
 {
@@ -84,7 +72,7 @@ static void rearm(struct sksm_tracker *tracker, struct sksm_block *block, const 
 		if (page > first)
 			sksm_scan_arm(tracker->sys, tracker->pagemap_fd,
 				      sksm_page_address(block, first),
-				      sksm_page_address(block, page), SKSM_ARM_ZERO,
+				      sksm_page_address(block, page), SKSM_ARM_ZERO | SKSM_ARM_FILE,
 				      tracker->runs + SKSM_LOOK_RUNS / 2, SKSM_LOOK_RUNS / 2);
 	}
 }
@@ -262,11 +250,11 @@ static void take_run(struct looking *looking, const struct sksm_page_region *run
 		/* Pages of the file itself are shared already; only copied ones count. */
 		if (!(run->categories & SKSM_PAGE_IS_FILE)) {
 			looking->any = true;
-			set_bits(looking->look.present, from, to);
+			sksm_bits_set(looking->look.present, from, to);
 			if (run->categories & SKSM_PAGE_IS_WRITTEN)
-				set_bits(looking->look.written, from, to);
+				sksm_bits_set(looking->look.written, from, to);
 			if (run->categories & SKSM_PAGE_IS_PFNZERO)
-				set_bits(looking->look.zero, from, to);
+				sksm_bits_set(looking->look.zero, from, to);
 			if (run->categories & SKSM_PAGE_IS_HUGE)
 				looking->look.huge = true;
 		}
@@ -276,13 +264,14 @@ static void take_run(struct looking *looking, const struct sksm_page_region *run
 
 static void look_region(struct sksm_tracker *tracker, uint64_t start, uint64_t end)
 {
+	bool files = sksm_regions_backed(&tracker->regions, start, end);
 	struct looking looking = { .tracker = tracker };
 	uint64_t address = start, lost_start = 0, lost_end = 0;
 
 	start_block(&looking, start >> SKSM_BLOCK_SHIFT, start, end);
 	while (address < end) {
 		uint64_t walked = end;
-		int n = sksm_scan_look(tracker->sys, tracker->pagemap_fd, address, end, 0,
+		int n = sksm_scan_look(tracker->sys, tracker->pagemap_fd, address, end, 0, files,
 				       tracker->runs, SKSM_LOOK_RUNS / 2, &walked);
 
 		/* A failed scan says nothing on what is gone: leave the rest as it was. */

@@ -284,7 +284,8 @@ bool sksm_options_domain_valid(const char *name)
 {
 	size_t length = 0;
 
-	if (name[0] == '.')
+	/* /run/sksm holds the pacer's files next to root's domains. */
+	if (name[0] == '.' || strncmp(name, "pacer.", 6) == 0)
 		return false;
 	for (; name[length]; length++) {
 		char c = name[length];

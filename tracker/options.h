@@ -76,7 +76,7 @@ void sksm_options_update_dir(struct sksm_options *options);
  */
 bool sksm_options_admit(const struct sksm_options *options, const char *program);
 
-/* True where @name can be a domain: 1 to 63 of [A-Za-z0-9._-], not starting with a dot. */
+/* Can @name be a domain: 1 to 63 of [A-Za-z0-9._-], not starting with "." or "pacer."? */
 bool sksm_options_domain_valid(const char *name);
 
 /* The words of the enums above, as in the environment ("merge", "ksm", "wp"...). */

@@ -63,7 +63,8 @@ static void probe_scan(struct bench *bench)
 	uint64_t entries[2];
 	int n;
 
-	n = sksm_scan_look(bench->sys, bench->pagemap_fd, start, end, 0, runs, 4, &walked);
+	n = sksm_scan_look(bench->sys, bench->pagemap_fd, start, end, 0, false, runs, 4,
+			   &walked);
 	if (n >= 0 && (n == 0 || walked != end))
 		n = -ENODATA;
 	note(bench, SKSM_ABLE_PAGEMAP_SCAN, n);
@@ -94,8 +95,8 @@ static void probe_arm(struct bench *bench)
 		return;
 	}
 	bench->pages[0] = 2;
-	n = sksm_scan_look(bench->sys, bench->pagemap_fd, start, end, SKSM_PAGE_IS_WRITTEN, runs,
-			   4, &walked);
+	n = sksm_scan_look(bench->sys, bench->pagemap_fd, start, end, SKSM_PAGE_IS_WRITTEN, false,
+			   runs, 4, &walked);
 	if (n >= 0 && (n != 1 || runs[0].start != start ||
 		       runs[0].end != start + SKSM_PAGE_BYTES))
 		n = -ENODATA;

@@ -56,6 +56,18 @@ void sksm_record_publish(struct sksm_record *record, const struct sksm_counters 
 	__atomic_store_n(&record->sequence, sequence + 1, __ATOMIC_RELEASE);
 }
 
+/* No count of bytes is larger than an address space. */
+static bool is_absurd(const struct sksm_counters *counters)
+{
+	const uint64_t *value = &counters->tracked;
+
+	for (; value <= &counters->debt; value++)
+		if (*value >> 57)
+			return true;
+	return counters->pending >> 57 || counters->own >> 57 || counters->huge_kept >> 57 ||
+	       counters->shared_unmergeable >> 57 || counters->sensitive_skipped >> 57;
+}
+
 /* Terminate a string of @size bytes and replace what a terminal would act upon. */
 static void clean_string(char *text, size_t size)
 {
@@ -87,7 +99,7 @@ int sksm_record_decode(struct sksm_record *ret, const void *data, size_t length,
 	if (record.bytes != SKSM_RECORD_BYTES || !record.pid || record.pid > INT32_MAX ||
 	    record.state < SKSM_STATE_RUNNING || record.state > SKSM_STATE_EXITED ||
 	    record.engine > SKSM_ENGINE_NONE || record.tracker > SKSM_TRACKER_DIGEST ||
-	    record.mode > SKSM_MODE_OFF) {
+	    record.mode > SKSM_MODE_OFF || is_absurd(&record.counters)) {
 		*ret_reason = "corrupt";
 		return -EINVAL;
 	}

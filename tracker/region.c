@@ -61,11 +61,28 @@ static unsigned int find_behind(const struct sksm_ranges *ranges, uint64_t addre
 	return low;
 }
 
+bool sksm_ranges_clip(const struct sksm_ranges *ranges, uint64_t start, uint64_t end,
+		      struct sksm_range *ret)
+{
+	unsigned int i = find_behind(ranges, start);
+
+	if (start >= end || i == ranges->count || ranges->list[i].start >= end)
+		return false;
+	ret->start = ranges->list[i].start > start ? ranges->list[i].start : start;
+	ret->end = ranges->list[i].end < end ? ranges->list[i].end : end;
+	return true;
+}
+
 bool sksm_ranges_overlap(const struct sksm_ranges *ranges, uint64_t start, uint64_t end)
 {
 	unsigned int i = find_behind(ranges, start);
 
 	return i < ranges->count && ranges->list[i].start < end;
+}
+
+bool sksm_regions_backed(const struct sksm_regions *regions, uint64_t start, uint64_t end)
+{
+	return sksm_ranges_overlap(&regions->backed, start, end);
 }
 
 int sksm_regions_open(struct sksm_regions *regions, const struct sksm_sys *sys,
@@ -82,6 +99,7 @@ void sksm_regions_close(struct sksm_regions *regions)
 {
 	sksm_map_close(&regions->map);
 	sksm_ranges_free(&regions->watched, regions->arena);
+	sksm_ranges_free(&regions->backed, regions->arena);
 	sksm_ranges_free(&regions->refused, regions->arena);
 	sksm_ranges_free(&regions->shared, regions->arena);
 }
@@ -119,6 +137,7 @@ bool sksm_region_eligible(const struct sksm_options *options, const struct sksm_
 struct reading {
 	struct sksm_regions *regions;
 	struct sksm_ranges watched;
+	struct sksm_ranges backed;
 	struct sksm_ranges shared;
 	uint64_t start;
 	uint64_t end;
@@ -152,6 +171,9 @@ static void end_run(struct reading *reading)
 	reading->start = reading->end = 0;
 	if (end - start < reading->regions->options->threshold_bytes)
 		return;
+	if (!reading->is_shared && reading->kind != SKSM_VMA_ANON &&
+	    !sksm_ranges_append(&reading->backed, reading->regions->arena, start, end))
+		reading->failed = true;
 	if (!reading->is_shared)
 		append_allowed(reading, start, end);
 	else if (!sksm_ranges_append(&reading->shared, reading->regions->arena, start, end))
@@ -285,6 +307,7 @@ int sksm_regions_refresh(struct sksm_regions *regions, int uffd, sksm_regions_go
 	error = read_map(&reading);
 	if (error) {
 		sksm_ranges_free(&reading.watched, regions->arena);
+		sksm_ranges_free(&reading.backed, regions->arena);
 		sksm_ranges_free(&reading.shared, regions->arena);
 		return error;
 	}
@@ -293,6 +316,8 @@ int sksm_regions_refresh(struct sksm_regions *regions, int uffd, sksm_regions_go
 	subtract(&old, &regions->watched, gone, arg);
 	subtract(&regions->watched, &old, register_range, &work);
 	sksm_ranges_free(&old, regions->arena);
+	sksm_ranges_free(&regions->backed, regions->arena);
+	regions->backed = reading.backed;
 	sksm_ranges_free(&regions->shared, regions->arena);
 	regions->shared = reading.shared;
 	if (work.failed.count) {

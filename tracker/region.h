@@ -32,6 +32,10 @@ bool sksm_ranges_append(struct sksm_ranges *ranges, struct sksm_arena *arena, ui
 			uint64_t end);
 void sksm_ranges_free(struct sksm_ranges *ranges, struct sksm_arena *arena);
 
+/* The first of @ranges that overlaps [@start, @end), cut to that. False: none does. */
+bool sksm_ranges_clip(const struct sksm_ranges *ranges, uint64_t start, uint64_t end,
+		      struct sksm_range *ret);
+
 /* True where @ranges overlap [@start, @end). */
 bool sksm_ranges_overlap(const struct sksm_ranges *ranges, uint64_t start, uint64_t end);
 
@@ -41,6 +45,7 @@ struct sksm_regions {
 	const struct sksm_options *options;
 	struct sksm_map map;
 	struct sksm_ranges watched;	/* registered with our userfaultfd */
+	struct sksm_ranges backed;	/* of those, mappings of files: pages may be the file's */
 	struct sksm_ranges refused;	/* could not be: another userfaultfd, an odd kind */
 	struct sksm_ranges shared;	/* MAP_SHARED memory that would be watched were it private */
 	uint64_t tracked_bytes;
@@ -68,6 +73,11 @@ int sksm_regions_refresh(struct sksm_regions *regions, int uffd, sksm_regions_go
  * refresh). Registers it anew; where that fails the range counts as refused. 0 or -errno.
  */
 int sksm_regions_reregister(struct sksm_regions *regions, int uffd, uint64_t start, uint64_t end);
+
+/*
+ * What to tell sksm_scan_look and sksm_scan_arm about files in [@start, @end): may there be any?
+ */
+bool sksm_regions_backed(const struct sksm_regions *regions, uint64_t start, uint64_t end);
 
 /*
  * True where @vma may be watched by its kind, permissions and size alone; @before is the mapping

@@ -43,7 +43,7 @@ int sksm_scan_unregister(const struct sksm_sys *sys, int uffd, uint64_t start, u
 }
 
 int sksm_scan_look(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, uint64_t end,
-		   uint64_t must, struct sksm_page_region *runs, int capacity,
+		   uint64_t must, bool files, struct sksm_page_region *runs, int capacity,
 		   uint64_t *ret_walked)
 {
 	struct sksm_pm_scan_arg arg = {
@@ -55,8 +55,8 @@ int sksm_scan_look(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, u
 		.category_mask = must,
 		.category_anyof_mask = SKSM_PAGE_IS_PRESENT | SKSM_PAGE_IS_SWAPPED,
 		.return_mask = SKSM_PAGE_IS_PRESENT | SKSM_PAGE_IS_SWAPPED | SKSM_PAGE_IS_WRITTEN |
-			       SKSM_PAGE_IS_HUGE | SKSM_PAGE_IS_PFNZERO | SKSM_PAGE_IS_FILE |
-			       SKSM_PAGE_IS_WPALLOWED,
+			       SKSM_PAGE_IS_HUGE | SKSM_PAGE_IS_PFNZERO |
+			       SKSM_PAGE_IS_WPALLOWED | (files ? SKSM_PAGE_IS_FILE : 0),
 	};
 	int n = sys->ioctl(pagemap_fd, SKSM_PAGEMAP_SCAN, &arg);
 
@@ -69,7 +69,8 @@ int sksm_scan_look(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, u
 int64_t sksm_scan_arm(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, uint64_t end,
 		      unsigned int also, struct sksm_page_region *runs, int capacity)
 {
-	uint64_t not = SKSM_PAGE_IS_FILE | (also & SKSM_ARM_HUGE ? 0 : SKSM_PAGE_IS_HUGE) |
+	uint64_t not = (also & SKSM_ARM_FILE ? 0 : SKSM_PAGE_IS_FILE) |
+		       (also & SKSM_ARM_HUGE ? 0 : SKSM_PAGE_IS_HUGE) |
 		       (also & SKSM_ARM_ZERO ? 0 : SKSM_PAGE_IS_PFNZERO);
 	struct sksm_pm_scan_arg arg = {
 		.size = sizeof(arg),

@@ -3,9 +3,9 @@
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 provoke
 for i in 1 2; do
-	start "twin$i" preload "$victims/hold" --bytes 1M --seconds 30
+	start "twin$i" env LD_PRELOAD="$shim" "$victims/hold" --bytes 1M --seconds 30
 done
-start other preload "$victims/remap" 8 32M
+start other env LD_PRELOAD="$shim" "$victims/remap" 8 32M
 compare remap "$victims/remap" 3 32M
 recorded "remap had its pages offered" '.comm == "remap" and .offered > 0'
 wait_until 30 gone "$pid" || fail "the other copy does not end"

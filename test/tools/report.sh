@@ -2,9 +2,9 @@
 # sksm-report: the JSON of the contract, the table, and records that are not what they seem.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 export SKSM_INTERVAL_MS=50 SKSM_AGE_MS=100 SKSM_ENGINE=none
-start one preload "$victims/hold" --bytes 20M --seconds 60
+start one env LD_PRELOAD="$shim" "$victims/hold" --bytes 20M --seconds 60
 one=$pid
-start two preload "$victims/hold" --bytes 20M --seconds 60
+start two env LD_PRELOAD="$shim" "$victims/hold" --bytes 20M --seconds 60
 two=$pid
 have_both() {
 	[ "$(json '[.processes[] | select(.duplicate >= 20000000)] | length')" = 2 ]
