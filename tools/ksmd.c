@@ -23,6 +23,7 @@ static const struct {
 	[SKSM_KSMD_PAGES_TO_SCAN] = { "pages_to_scan", UINT32_MAX },
 	[SKSM_KSMD_SLEEP_MILLISECS] = { "sleep_millisecs", UINT32_MAX },
 	[SKSM_KSMD_USE_ZERO_PAGES] = { "use_zero_pages", 1 },
+	[SKSM_KSMD_SMART_SCAN] = { "smart_scan", 1 },
 	[SKSM_KSMD_RUN] = { "run", 1 },
 };
 

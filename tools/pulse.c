@@ -103,6 +103,11 @@ int sksm_pulse_start(struct sksm_pulse *pulse)
 	choose(&pulse->ours, SKSM_KSMD_PAGES_TO_SCAN, BATCH_PAGES);
 	choose(&pulse->ours, SKSM_KSMD_SLEEP_MILLISECS, SLEEP_MS);
 	choose(&pulse->ours, SKSM_KSMD_USE_ZERO_PAGES, "1");
+	/*
+	 * Smart scan skips pages that did not merge in their first scans. Of two twins the one that
+	 * was offered first would be skipped when the other comes; and what is offered has a twin.
+	 */
+	choose(&pulse->ours, SKSM_KSMD_SMART_SCAN, "0");
 	choose(&pulse->ours, SKSM_KSMD_RUN, "1");
 	error = sksm_pacer_state_save(pulse->home_fd, &pulse->original, &pulse->ours);
 	if (error)

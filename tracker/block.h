@@ -59,6 +59,7 @@ struct sksm_block {
 	uint16_t writes;		/* faults seen in the current pass */
 	uint8_t level;			/* heat: loose pages wait interval << level */
 	uint8_t age_shift;		/* merges undone: the age is longer by this power of 2 */
+	uint8_t retries;		/* times that refused pages were offered again */
 	uint8_t huge;			/* enum sksm_huge_phase */
 	bool sampling;			/* a few pages are armed to learn whether it is hot */
 	bool proven;			/* was calm when looked at last */

@@ -143,8 +143,13 @@ static void republish(struct sksm_tracker *tracker)
 	}
 }
 
+/* Refused pages get another chance when twins come, but not for ever. */
+#define MAX_RETRIES 4
+
 static void look_up_block(struct sksm_tracker *tracker, struct sksm_block *block)
 {
+	bool retried = false;
+
 	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++) {
 		uint8_t state = block->state[page];
 		int twin;
@@ -157,7 +162,12 @@ static void look_up_block(struct sksm_tracker *tracker, struct sksm_block *block
 			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_TWIN);
 		else if (state == SKSM_PAGE_TWIN && twin == 0)
 			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_UNIQUE);
+		if (state == SKSM_PAGE_REFUSED && twin == 1 && block->retries < MAX_RETRIES) {
+			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_TWIN);
+			retried = true;
+		}
 	}
+	block->retries += retried;
 }
 
 /* Some page of ours got a twin, or a process that had one went: which? */

@@ -19,8 +19,11 @@
 
 /* Calm pages without a twin that a run may take along. */
 #define BRIDGE_PAGES 15
-/* ksmd needs two scans for a page it has not seen, one more to settle, one that was under way. */
-#define PATIENCE_SCANS 5
+/*
+ * ksmd needs two scans for a page it has not seen, one more to settle, and one was under way; its
+ * smart scan may skip the twin that was offered first for up to eight (mm/ksm.c, skip_age).
+ */
+#define PATIENCE_SCANS 12
 /* A hot block gives up its marks from this level on. */
 #define WITHDRAW_LEVEL 4
 
