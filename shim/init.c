@@ -2,7 +2,6 @@
 /* Constructor, fork, destructor. */
 #include "shim.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -64,23 +63,6 @@ static void save_command(int argc, char *const argv[], char *const envp[])
 		if (strncmp(*envp, "SKSM_RUN_ID=", 12) == 0)
 			for (const char *p = *envp + 12; *p >= '0' && *p <= '9'; p++)
 				shim.run_id = shim.run_id * 10 + (uint64_t)(*p - '0');
-}
-
-/*
- * Inherited through exec, a filter may allow what the loader needs and kill at what we do. The
- * calls used to find out are the loader's own.
- */
-static bool has_filter(void)
-{
-	static const char line[] = "\nSeccomp:\t";
-	char text[2048];
-	const char *p;
-
-	if (sksm_read_file(&sksm_sys_kernel, AT_FDCWD, "/proc/self/status", text,
-			   sizeof(text)) <= 0)
-		return false;
-	p = strstr(text, line);
-	return p && p[sizeof(line) - 1] != '0';
 }
 
 static void adopt_control(struct shim_control *control)
@@ -165,8 +147,7 @@ __attribute__((constructor)) static void shim_init(int argc, char *argv[], char 
 	sksm_options_parse(&shim.options, envp, log_is_off(envp) ? silence : complain, NULL);
 	if (shim.options.mode == SKSM_MODE_OFF)
 		return;
-	shim.sandboxed = has_filter();
-	if (shim.sandboxed)
+	if (!shim_trial_survived())
 		return;
 	save_command(argc, argv, envp);
 	if (!sksm_options_admit(&shim.options, argc > 0 && argv[0] ? argv[0] : shim.comm))

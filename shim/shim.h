@@ -88,6 +88,9 @@ void shim_thread_start(void);
 bool shim_thread_hold(void);
 void shim_thread_release(bool was_running);
 
+/* trial.c: may our system calls be made at all, or would a seccomp filter kill for them? */
+bool shim_trial_survived(void);
+
 /* growth.c: the largest resident size so far. Async-signal-safe. */
 uint64_t shim_peak_rss_kb(void);
 

@@ -38,7 +38,9 @@ savings_grow() {
 
 	if ! wait_until "$1" "$frames" --min-saved-percent "$2" "${holders[@]}"; then
 		"$frames" "${holders[@]}"
-		json '.total, .host' | tail -n 60
+		json '.total' | tr -d '\n'
+		json '.processes[]' | jq -c 'del(.command)'
+		ksm_settings | tr '\n' ' '
 		fail "less than $2 % of what is possible is freed after $1 s"
 	fi
 	pass "$2 % freed after about $((SECONDS - begin)) s: $("$frames" "${holders[@]}")"

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A seccomp filter that came along through exec: does it only refuse what we do (containers), or
+ * kill for it (sandboxes)? Someone has to try. A child that shares our memory, but is a process
+ * of its own for the filter to kill, makes every call that we make. Its exit signal is none, so
+ * no wait of the program ever sees it.
+ */
+#include "shim.h"
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "tracker/abi.h"
+#include "tracker/sys.h"
+
+#define TRIAL_STACK_BYTES 16384
+
+/*
+ * Every system call of tracker/ and shim/, with arguments that do nothing: bad descriptors, empty
+ * ranges. Filters that look at arguments look at requests and options; those are the real ones.
+ */
+static int try_calls(void *arg)
+{
+	struct rlimit no_core = { 0, 0 };
+	struct timespec ts = { 0 };
+	static const int plain[] = {
+		SYS_getpid, SYS_getppid, SYS_gettid, SYS_geteuid, SYS_sched_yield,
+	};
+	static const int on_bad_fd[] = {
+		SYS_read, SYS_write, SYS_pread64, SYS_pwrite64, SYS_close, SYS_ftruncate,
+		SYS_fallocate, SYS_mkdirat, SYS_unlinkat, SYS_linkat, SYS_newfstatat, SYS_openat,
+	};
+
+	sksm_call2(SYS_setrlimit, RLIMIT_CORE, &no_core);
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		sksm_call0(plain[i]);
+	for (size_t i = 0; i < sizeof(on_bad_fd) / sizeof(on_bad_fd[0]); i++)
+		sksm_call6(on_bad_fd[i], -1, "", -1, "", 0, 0);
+	sksm_call3(SYS_ioctl, -1, SKSM_PAGEMAP_SCAN, 0);
+	sksm_call3(SYS_ioctl, -1, SKSM_PROCMAP_QUERY, 0);
+	sksm_call3(SYS_ioctl, -1, UFFDIO_API, 0);
+	sksm_call3(SYS_fcntl, -1, F_OFD_SETLK, 0);
+	sksm_call6(SYS_mmap, 0, 0, 0, 0, -1, 0);
+	sksm_call2(SYS_munmap, 0, 0);
+	sksm_call3(SYS_mprotect, 0, 0, 0);
+	sksm_call3(SYS_madvise, 0, 0, 0);
+	sksm_call1(SYS_userfaultfd, -1);
+	sksm_call6(SYS_process_vm_readv, sksm_call0(SYS_getpid), 0, 0, 0, 0, 0);
+	sksm_call3(SYS_close_range, 1, 0, 0);
+	sksm_call3(SYS_getrandom, 0, 0, 0);
+	sksm_call2(SYS_clock_gettime, CLOCK_BOOTTIME, &ts);
+	sksm_call3(SYS_getresuid, 0, 0, 0);
+	sksm_call3(SYS_getresgid, 0, 0, 0);
+	sksm_call2(SYS_getrusage, RUSAGE_SELF, 0);
+	sksm_call2(SYS_getrlimit, RLIMIT_AS, 0);
+	sksm_call1(SYS_sysinfo, 0);
+	sksm_call2(SYS_prctl, PR_GET_NAME, 0);
+	sksm_call2(SYS_prctl, PR_SET_NAME, 0);
+	sksm_call3(SYS_setpriority, -1, 0, 0);
+	sksm_call4(SYS_rt_sigprocmask, -1, 0, 0, 8);
+	sksm_call6(SYS_futex, &ts, FUTEX_WAKE, 0, 0, 0, 0);
+	sksm_call4(SYS_wait4, -1, 0, WNOHANG, 0);
+	*(volatile bool *)arg = true;
+	sksm_call1(SYS_exit_group, 0);
+	return 0;
+}
+
+/*
+ * The file is read with the loader's own calls, which any filter allows that let the program get
+ * this far. Without /proc no thread of ours can work anyway.
+ */
+static bool has_filter(void)
+{
+	static const char line[] = "\nSeccomp:\t";
+	char text[2048];
+	const char *p;
+
+	if (sksm_read_file(&sksm_sys_kernel, AT_FDCWD, "/proc/self/status", text,
+			   sizeof(text)) <= 0)
+		return false;
+	p = strstr(text, line);
+	return p && p[sizeof(line) - 1] != '0';
+}
+
+bool shim_trial_survived(void)
+{
+	char stack[TRIAL_STACK_BYTES] __attribute__((aligned(16)));
+	volatile bool survived = false;
+	int pid;
+
+	if (!has_filter())
+		return true;
+	pid = clone(try_calls, stack + sizeof(stack), CLONE_VM | CLONE_VFORK, (void *)&survived);
+	/* Where wait4 may be what kills, the dead child stays until the program ends. */
+	if (pid > 0 && survived)
+		sksm_call4(SYS_wait4, pid, 0, __WCLONE, 0);
+	return survived;
+}
