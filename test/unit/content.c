@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/* Digests, twins, the age, and what is never looked into. */
+#include "rig.h"
+
+#include <sys/syscall.h>
+
+#define PAGES 2048
+#define BYTES (PAGES * PAGE)
+
+static struct rig rig;
+
+static void teardown(void)
+{
+	cr_assert(rig_blocks_consistent(&rig.tracker->blocks));
+	rig_stop(&rig);
+}
+
+TestSuite(content, .fini = teardown);
+
+Test(content, twins_within_the_process)
+{
+	char *data;
+
+	rig_start(&rig, NULL);
+	data = unit_map(BYTES);
+	/* The first half occurs twice, the rest once. */
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(data + i * PAGE, i < PAGES / 2 ? i / 2 + 1 : i + 1);
+	cr_assert(rig_pass_until(&rig, data, PAGES / 2, RIG_BIT(TWIN), PAGES / 2));
+	cr_assert(rig_pass_until(&rig, data + BYTES / 2, PAGES / 2, RIG_BIT(UNIQUE), PAGES / 2));
+	cr_assert_eq(rig.tracker->counters.duplicate, BYTES / 2);
+	cr_assert_eq(rig.tracker->counters.digested, BYTES);
+	cr_assert_eq(rig.tracker->counters.offered, 0);
+	/* One that is new: the page that was there before learns of it. */
+	unit_fill_page(data + BYTES - PAGE, PAGES / 2 + 1);
+	cr_assert(rig_pass_until(&rig, data + BYTES / 2, 1, RIG_BIT(TWIN), 1));
+	cr_assert(rig_pass_until(&rig, data + BYTES - PAGE, 1, RIG_BIT(TWIN), 1));
+}
+
+/* Each block of 2 MiB holds the same, so that samples of them do, too. */
+Test(content, pages_digested_before_the_index_was_open)
+{
+	char *data;
+
+	rig_start(&rig, NULL);
+	data = unit_map(BYTES);
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(data + i * PAGE, i % SKSM_BLOCK_PAGES + 1);
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_DIGESTED, PAGES));
+	cr_assert(rig.tracker->index_open);
+	rig_pass(&rig, 200);
+	cr_assert_eq(rig_count(&rig, data, PAGES, RIG_BIT(TWIN)), PAGES, "%u unique for ever",
+		     rig_count(&rig, data, PAGES, RIG_BIT(UNIQUE)));
+}
+
+Test(content, zero_pages_have_a_twin)
+{
+	char *data;
+
+	rig_start(&rig, NULL);
+	data = unit_map(BYTES);
+	memset(data, 0, BYTES);
+	for (unsigned int i = 1; i < PAGES; i++)
+		unit_fill_page(data + i * PAGE, i);
+	cr_assert(rig_pass_until(&rig, data + PAGE, PAGES - 1, RIG_BIT(UNIQUE), PAGES - 1));
+	cr_assert_eq(rig_state(&rig, data), SKSM_PAGE_TWIN);
+}
+
+/* A page is not digested before it stayed unwritten for the age, by the clock. */
+Test(content, the_age)
+{
+	const char *const variables[] = { "SKSM_AGE_MS=400", NULL };
+	uint64_t armed_ms = 0, end_ms = unit_now_ms() + RIG_DEADLINE_MS;
+	char *data;
+
+	rig_start(&rig, variables);
+	data = unit_map(BYTES);
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(data + i * PAGE, i + 1);
+	while (!rig_count(&rig, data, PAGES, RIG_DIGESTED) && unit_now_ms() < end_ms) {
+		rig_pass(&rig, 1);
+		if (!armed_ms && rig_count(&rig, data, PAGES, RIG_BIT(ARMED)))
+			armed_ms = unit_now_ms();
+	}
+	cr_assert_gt(armed_ms, 0);
+	cr_assert_geq(unit_now_ms() - armed_ms, 350);
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(UNIQUE), PAGES));
+	cr_assert_eq(rig.tracker->counters.invariant, BYTES);
+}
+
+Test(content, memory_that_vanishes_while_it_is_digested)
+{
+	char *data;
+
+	rig_start(&rig, NULL);
+	data = unit_map(BYTES);
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(data + i * PAGE, i + 1);
+	inject_arm(INJECT_COPY_MEMORY, 1, EFAULT, true);
+	rig_pass(&rig, 20);
+	cr_assert_gt(inject.failed, 0);
+	cr_assert_eq(rig_count(&rig, data, PAGES, RIG_DIGESTED), 0);
+	inject_arm(INJECT_COPY_MEMORY, 3, EFAULT, false);
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(UNIQUE), PAGES));
+}
+
+/* ---- sensitive memory ---- */
+
+static char *map_marked(int advice)
+{
+	char *p = unit_map(BYTES);
+
+	if (advice)
+		cr_assert_eq(madvise(p, BYTES, advice), 0);
+	else if (syscall(SYS_mlock, p, BYTES))
+		return NULL;
+	/* Two of each: twins, were they looked at. */
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(p + i * PAGE, i / 2 + 1);
+	return p;
+}
+
+static void expect_not_digested(const char *p)
+{
+	if (!p)
+		return;
+	cr_assert_eq(rig_count(&rig, p, PAGES, RIG_DIGESTED), 0);
+	for (unsigned int i = 0; i < PAGES; i += SKSM_BLOCK_PAGES) {
+		const struct sksm_block *block = rig_block(&rig, p + i * PAGE);
+
+		cr_assert(!block || !block->digest);
+	}
+	cr_assert_not(unit_is_mergeable(p));
+}
+
+Test(content, sensitive_memory_is_neither_digested_nor_offered)
+{
+	const char *const variables[] = { "SKSM_ENGINE=ksm", NULL };
+	char *plain, *locked, *dump, *wipe;
+
+	rig_start(&rig, variables);
+	locked = map_marked(0);
+	dump = map_marked(MADV_DONTDUMP);
+	wipe = map_marked(MADV_WIPEONFORK);
+	plain = unit_map(BYTES);
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(plain + i * PAGE, i / 2 + 1);
+	cr_assert(rig_pass_until(&rig, plain, PAGES, RIG_DIGESTED, PAGES));
+	rig_pass(&rig, 50);
+	expect_not_digested(locked);
+	expect_not_digested(dump);
+	expect_not_digested(wipe);
+	cr_assert_eq(rig.tracker->counters.sensitive_skipped, (locked ? 3 : 2) * BYTES);
+}
+
+Test(content, sensitive_memory_where_asked_for)
+{
+	const char *const variables[] = { "SKSM_SENSITIVE=merge", NULL };
+	char *dump;
+
+	rig_start(&rig, variables);
+	dump = map_marked(MADV_DONTDUMP);
+	cr_assert(rig_pass_until(&rig, dump, PAGES, RIG_BIT(TWIN), PAGES));
+	cr_assert_eq(rig.tracker->counters.sensitive_skipped, 0);
+}
+
+/* In a large process an audit costs much, and is made rarely: memory may be newer than the last. */
+Test(content, memory_newer_than_the_last_audit)
+{
+	char *plain, *dump;
+
+	rig_start(&rig, NULL);
+	plain = unit_map(BYTES);
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(plain + i * PAGE, i / 2 + 1);
+	cr_assert(rig_pass_until(&rig, plain, PAGES, RIG_DIGESTED, PAGES));
+	cr_assert_gt(rig.tracker->audit.done_ns, 0);
+	rig.tracker->audit.cost_ns = 100000000;
+	dump = map_marked(MADV_DONTDUMP);
+	rig_pass(&rig, 100);
+	expect_not_digested(dump);
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/* Transparent huge pages: kept whole unless half of their pages have a twin. */
+#include "rig.h"
+
+#include "tracker/scan.h"
+
+#define HUGE (2 * MIB)
+#define COUNT 4
+#define BYTES (COUNT * HUGE)
+
+static struct rig rig;
+
+static void teardown(void)
+{
+	cr_assert(rig_blocks_consistent(&rig.tracker->blocks));
+	rig_stop(&rig);
+}
+
+TestSuite(huge, .fini = teardown);
+
+static bool is_huge(const char *p)
+{
+	struct sksm_page_region run = { 0 };
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t walked;
+
+	cr_assert_eq(sksm_scan_look(&sksm_sys_kernel, fd, (uintptr_t)p, (uintptr_t)p + PAGE, 0,
+				    false, &run, 1, &walked), 1);
+	close(fd);
+	return run.categories & SKSM_PAGE_IS_HUGE;
+}
+
+/* Memory in huge pages; of each, the pages from @unique on occur once. */
+static char *make_huge(unsigned int unique)
+{
+	char *p = unit_map(BYTES);
+
+	cr_assert_eq(madvise(p, BYTES, MADV_HUGEPAGE), 0);
+	for (unsigned int i = 0; i < BYTES / PAGE; i++)
+		unit_fill_page(p + i * PAGE, i % SKSM_BLOCK_PAGES < unique ?
+			       i % SKSM_BLOCK_PAGES + 1 : i + 1000);
+	for (unsigned int i = 0; i < COUNT; i++)
+		if (!is_huge(p + i * HUGE))
+			unit_skip("the kernel gave no huge pages");
+	return p;
+}
+
+static bool is_known(const char *p)
+{
+	const struct sksm_block *block = rig_block(&rig, p);
+
+	return block && block->huge == SKSM_HUGE_KNOWN;
+}
+
+/* Until all huge pages are known or given up. */
+static void pass_until_judged(const char *p)
+{
+	uint64_t end_ms = unit_now_ms() + RIG_DEADLINE_MS;
+	unsigned int judged;
+
+	do {
+		rig_pass(&rig, 1);
+		judged = 0;
+		for (unsigned int i = 0; i < COUNT; i++)
+			judged += rig_block(&rig, p + i * HUGE) &&
+				  (is_known(p + i * HUGE) ||
+				   rig_block(&rig, p + i * HUGE)->huge == SKSM_HUGE_NO);
+	} while (judged < COUNT && unit_now_ms() < end_ms);
+	cr_assert_eq(judged, COUNT);
+}
+
+Test(huge, unique_huge_pages_stay_whole_and_cost_no_faults)
+{
+	const char *const variables[] = { "SKSM_ENGINE=ksm", NULL };
+	char *p;
+
+	rig_start(&rig, variables);
+	p = make_huge(0);
+	pass_until_judged(p);
+	rig_pass(&rig, 20);
+	for (unsigned int i = 0; i < COUNT; i++) {
+		cr_assert(is_known(p + i * HUGE));
+		cr_assert(is_huge(p + i * HUGE));
+	}
+	cr_assert_eq(rig.tracker->counters.armed, 0);
+	cr_assert_eq(rig.tracker->counters.huge_kept, BYTES);
+	cr_assert_eq(rig_count(&rig, p, BYTES / PAGE, RIG_BIT(UNIQUE)), BYTES / PAGE);
+	memset(p, 1, BYTES);
+	rig_pass(&rig, 5);
+	cr_assert_eq(rig.tracker->counters.writes_seen, 0);
+	cr_assert(is_huge(p));
+}
+
+Test(huge, a_few_twins_are_no_reason_to_give_one_up)
+{
+	const char *const variables[] = { "SKSM_ENGINE=ksm", NULL };
+	char *p;
+
+	rig_start(&rig, variables);
+	p = make_huge(200);
+	pass_until_judged(p);
+	rig_pass(&rig, 50);
+	for (unsigned int i = 0; i < COUNT; i++) {
+		cr_assert(is_huge(p + i * HUGE));
+		cr_assert_not(unit_is_mergeable(p + i * HUGE));
+	}
+	cr_assert_eq(rig.tracker->counters.offered, 0);
+}
+
+Test(huge, given_up_where_half_of_it_has_twins)
+{
+	const char *const variables[] = { "SKSM_ENGINE=ksm", NULL };
+	char *p;
+
+	rig_start(&rig, variables);
+	p = make_huge(400);
+	/* With ksmd running, what is offered may be merged at once. */
+	cr_assert(rig_pass_until(&rig, p, BYTES / PAGE, RIG_BIT(OFFERED) | RIG_BIT(MERGED) |
+				 RIG_BIT(REFUSED), COUNT * 400));
+	for (unsigned int i = 0; i < COUNT; i++)
+		cr_assert_eq(rig_block(&rig, p + i * HUGE)->huge, SKSM_HUGE_NO);
+	for (unsigned int i = 0; i < BYTES / PAGE; i++)
+		cr_assert(unit_page_holds(p + i * PAGE, i % SKSM_BLOCK_PAGES < 400 ?
+					  i % SKSM_BLOCK_PAGES + 1 : i + 1000));
+}
+
+Test(huge, never_given_up_for_an_estimate)
+{
+	char *p;
+
+	rig_start(&rig, NULL);
+	p = make_huge(512);
+	pass_until_judged(p);
+	rig_pass(&rig, 50);
+	for (unsigned int i = 0; i < COUNT; i++)
+		cr_assert(is_huge(p + i * HUGE));
+	cr_assert_eq(rig.tracker->counters.duplicate, BYTES, "but it is counted");
+}
+
+Test(huge, a_changing_huge_page_is_not_known)
+{
+	char *p;
+
+	rig_start(&rig, NULL);
+	p = make_huge(0);
+	pass_until_judged(p);
+	/* The sample has a page of each 64, from the block's own number on. */
+	for (unsigned int i = 0; i < HUGE / PAGE; i++)
+		p[i * PAGE] ^= 1;
+	cr_assert(rig_pass_until(&rig, p, 512, RIG_BIT(LOOSE), 512));
+	cr_assert(rig_pass_until(&rig, p, 512, RIG_BIT(UNIQUE), 512));
+	cr_assert(is_huge(p));
+}
+
+Test(huge, split_where_asked_for)
+{
+	const char *const variables[] = { "SKSM_HUGEPAGES=split", NULL };
+	char *p;
+
+	rig_start(&rig, variables);
+	p = make_huge(0);
+	cr_assert(rig_pass_until(&rig, p, BYTES / PAGE, RIG_BIT(UNIQUE), BYTES / PAGE));
+	cr_assert_eq(rig.tracker->counters.armed, BYTES);
+	p[5 * PAGE] ^= 1;
+	sksm_tracker_pass(rig.tracker);
+	cr_assert_eq(rig_state(&rig, p + 5 * PAGE), SKSM_PAGE_LOOSE);
+	cr_assert(rig_pass_until(&rig, p, BYTES / PAGE, RIG_BIT(UNIQUE), BYTES / PAGE));
+}
+
+Test(huge, broken_up_by_the_program)
+{
+	char *p;
+
+	rig_start(&rig, NULL);
+	p = make_huge(0);
+	pass_until_judged(p);
+	cr_assert_eq(madvise(p + 100 * PAGE, 10 * PAGE, MADV_DONTNEED), 0);
+	cr_assert_not(is_huge(p));
+	cr_assert(rig_pass_until(&rig, p, 512, RIG_BIT(UNIQUE), 502));
+	cr_assert_eq(rig_count(&rig, p + 100 * PAGE, 10, RIG_BIT(NONE)), 10);
+	cr_assert_eq(rig_block(&rig, p)->huge, SKSM_HUGE_NO);
+	cr_assert(is_huge(p + HUGE));
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/* What is marked for ksmd and what is not. Whether ksmd runs does not matter here. */
+#include "rig.h"
+
+#define PAGES 2048
+#define BYTES (PAGES * PAGE)
+#define OFFERED (RIG_BIT(OFFERED) | RIG_BIT(MERGED) | RIG_BIT(REFUSED) | RIG_BIT(ZERO))
+
+static struct rig rig;
+static char *data;
+
+static void start(const char *engine)
+{
+	const char *const variables[] = { engine, NULL };
+
+	rig_start(&rig, variables);
+	if (rig.tracker->probe.error[SKSM_ABLE_KSM])
+		unit_skip("the kernel has no KSM");
+	data = unit_map(BYTES);
+}
+
+static void teardown(void)
+{
+	cr_assert(rig_blocks_consistent(&rig.tracker->blocks));
+	rig_stop(&rig);
+}
+
+TestSuite(offer, .fini = teardown);
+
+/* Runs of @twins pages that occur twice, then @unique that occur once, over and over. */
+static unsigned int fill(unsigned int twins, unsigned int unique)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < PAGES; i++) {
+		bool twin = i % (twins + unique) < twins;
+
+		unit_fill_page(data + i * PAGE, twin ? count / 2 + 1 : 100000 + i);
+		count += twin;
+	}
+	/* A last one without its twin is none. */
+	return count & ~1u;
+}
+
+static bool holds(unsigned int twins, unsigned int unique)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < PAGES; i++) {
+		bool twin = i % (twins + unique) < twins;
+
+		if (!unit_page_holds(data + i * PAGE, twin ? count / 2 + 1 : 100000 + i))
+			return false;
+		count += twin;
+	}
+	return true;
+}
+
+Test(offer, only_runs_with_twins_are_marked)
+{
+	unsigned int twins;
+
+	start("SKSM_ENGINE=ksm");
+	twins = fill(64, 64);
+	cr_assert(rig_pass_until(&rig, data, PAGES, OFFERED, twins));
+	cr_assert_eq(rig_count(&rig, data, PAGES, OFFERED), twins);
+	cr_assert(unit_is_mergeable(data));
+	cr_assert_not(unit_is_mergeable(data + 64 * PAGE));
+	cr_assert(unit_is_mergeable(data + 128 * PAGE));
+	cr_assert_eq(rig.tracker->counters.offered, twins * PAGE);
+	cr_assert_geq(inject.advised[MADV_MERGEABLE], PAGES / 128);
+	cr_assert(holds(64, 64));
+}
+
+/* Each mark may cut a mapping in three, so calm pages between two twins are taken along. */
+Test(offer, small_gaps_are_bridged)
+{
+	unsigned int twins, before;
+
+	start("SKSM_ENGINE=ksm");
+	twins = fill(2, 2);
+	before = unit_count_mappings();
+	cr_assert(rig_pass_until(&rig, data, PAGES, OFFERED, twins));
+	cr_assert(rig_pass_until(&rig, data, PAGES, OFFERED | RIG_BIT(UNIQUE), PAGES));
+	rig_pass(&rig, 5);
+	cr_assert_leq(unit_count_mappings(), before + 64);
+	cr_assert(holds(2, 2));
+}
+
+Test(offer, none_marks_nothing)
+{
+	unsigned int twins;
+
+	start("SKSM_ENGINE=none");
+	twins = fill(64, 64);
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(TWIN), twins));
+	rig_pass(&rig, 20);
+	cr_assert_eq(rig_count(&rig, data, PAGES, RIG_BIT(TWIN)), twins);
+	cr_assert_eq(inject.advised[MADV_MERGEABLE], 0);
+	cr_assert_eq(inject.advised[MADV_UNMERGEABLE], 0);
+	cr_assert_eq(inject.advised[SKSM_MADV_MERGE], 0);
+	cr_assert_eq(rig.tracker->counters.offered, 0);
+	cr_assert_eq(rig.tracker->counters.duplicate, twins * PAGE);
+}
+
+Test(offer, estimate_mode_marks_nothing_either)
+{
+	const char *const variables[] = { "SKSM_MODE=estimate", "SKSM_ENGINE=ksm", NULL };
+
+	rig_start(&rig, variables);
+	data = unit_map(BYTES);
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(TWIN), fill(64, 64)));
+	rig_pass(&rig, 10);
+	cr_assert_eq(inject.advised[MADV_MERGEABLE], 0);
+	cr_assert_not(unit_is_mergeable(data));
+}
+
+/* Never near vm.max_map_count, here set to what the process has, and a few. */
+Test(offer, the_number_of_mappings_is_respected)
+{
+	unsigned int twins, limit;
+	uint64_t end_ms;
+
+	start("SKSM_ENGINE=ksm");
+	twins = fill(17, 17);
+	sksm_tracker_pass(rig.tracker);
+	limit = unit_count_mappings() * 2 + 20;
+	rig.tracker->max_mappings = limit;
+	end_ms = unit_now_ms() + RIG_DEADLINE_MS;
+	while (rig_count(&rig, data, PAGES, RIG_DIGESTED) < PAGES && unit_now_ms() < end_ms) {
+		rig_pass(&rig, 1);
+		cr_assert_leq(unit_count_mappings(), limit);
+	}
+	for (unsigned int pass = 0; pass < 50; pass++) {
+		rig_pass(&rig, 1);
+		cr_assert_leq(unit_count_mappings(), limit);
+	}
+	cr_assert_gt(rig_count(&rig, data, PAGES, OFFERED), 0);
+	cr_assert_gt(rig_count(&rig, data, PAGES, RIG_BIT(TWIN)), 0, "some had to wait");
+	/* With room again the rest follows. */
+	rig.tracker->max_mappings = 30000;
+	cr_assert(rig_pass_until(&rig, data, PAGES, OFFERED, twins));
+	cr_assert(holds(17, 17));
+}
+
+Test(offer, no_more_mappings_to_be_had)
+{
+	unsigned int twins;
+
+	start("SKSM_ENGINE=ksm");
+	twins = fill(64, 64);
+	inject_arm(INJECT_MADVISE, 1, ENOMEM, true);
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(TWIN), twins));
+	rig_pass(&rig, 5);
+	cr_assert_gt(inject.failed, 0);
+	cr_assert_eq(rig_count(&rig, data, PAGES, OFFERED), 0);
+	cr_assert_eq(rig.tracker->counters.offered, 0);
+	/* One failure ends the pass: the next may do better. */
+	cr_assert_leq(inject.advised[MADV_MERGEABLE], rig.tracker->counters.passes);
+	inject_reset();
+	cr_assert(rig_pass_until(&rig, data, PAGES, OFFERED, twins));
+	cr_assert(holds(64, 64));
+}
+
+/* Memory that the program marked itself is not ours to unmark. */
+Test(offer, the_programs_own_marks_stay)
+{
+	start("SKSM_ENGINE=ksm");
+	cr_assert_eq(madvise(data, BYTES, MADV_MERGEABLE), 0);
+	for (unsigned int pass = 0; pass < 120; pass++) {
+		memset(data, (int)pass, BYTES);
+		rig_pass(&rig, 1);
+	}
+	cr_assert_eq(inject.advised[MADV_UNMERGEABLE], 0);
+	cr_assert(unit_is_mergeable(data));
+}
+
+/* Offered memory that turned hot is taken back, once nothing of it is merged. */
+Test(offer, hot_memory_is_taken_back)
+{
+	uint64_t end_ms = unit_now_ms() + RIG_DEADLINE_MS;
+	unsigned char value = 0;
+	unsigned int twins;
+
+	start("SKSM_ENGINE=ksm");
+	twins = fill(512, 512);
+	cr_assert(rig_pass_until(&rig, data, PAGES, OFFERED, twins));
+	cr_assert(unit_is_mergeable(data));
+	do {
+		value++;
+		for (unsigned int i = 0; i < PAGES; i++)
+			data[i * PAGE + i % 512] = (char)value;
+		rig_pass(&rig, 1);
+	} while (unit_is_mergeable(data) && unit_now_ms() < end_ms);
+	cr_assert_not(unit_is_mergeable(data));
+	for (unsigned int i = 0; i < PAGES; i++)
+		cr_assert_eq((unsigned char)data[i * PAGE + i % 512], value);
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+#define RIG_INEXACT
+#include "rig.h"
+
+#include <sys/wait.h>
+
+#define PAGES 2048
+#define BYTES (PAGES * PAGE)
+
+Test(tracker, init_and_fini_leave_nothing)
+{
+	unsigned int fds, mappings;
+	struct rig rig;
+	char *data;
+
+	rig_start(&rig, NULL);
+	rig_stop(&rig);
+	data = unit_map(BYTES);
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(data + i * PAGE, i + 1);
+	fds = unit_count_fds();
+	mappings = unit_count_mappings();
+	for (int round = 0; round < 3; round++) {
+		rig_start(&rig, NULL);
+		cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(UNIQUE), PAGES));
+		rig_stop(&rig);
+		cr_assert_eq(unit_count_fds(), fds, "round %d", round);
+		cr_assert_eq(unit_count_mappings(), mappings, "round %d", round);
+		/* All protection has gone with it. */
+		for (unsigned int i = 0; i < PAGES; i++)
+			cr_assert_not(unit_pagemap_entry(data + i * PAGE) & SKSM_PM_UFFD_WP);
+	}
+	for (unsigned int i = 0; i < PAGES; i++)
+		cr_assert(unit_page_holds(data + i * PAGE, i + 1));
+}
+
+/* The same reservation again, as after the thread stepped aside. */
+Test(tracker, a_second_life_in_the_same_reservation)
+{
+	struct rig rig;
+	char *data;
+
+	rig_start(&rig, NULL);
+	data = unit_map(BYTES);
+	memset(data, 1, BYTES);
+	for (int round = 0; round < 3; round++) {
+		cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(TWIN), PAGES));
+		sksm_tracker_fini(rig.tracker);
+		cr_assert(rig_init(&rig), "%s", rig.reason);
+		cr_assert_eq(rig.tracker->counters.passes, 0);
+		cr_assert_eq(rig.tracker->counters.digested, 0);
+	}
+	rig_stop(&rig);
+}
+
+/* Where it cannot be had: a reason for people, and the domain's descriptor is the caller's. */
+Test(tracker, reasons)
+{
+	static const struct { enum inject_op op; unsigned int nth; } failing[] = {
+		{ INJECT_OPENAT, 1 }, { INJECT_USERFAULTFD, 1 }, { INJECT_IOCTL, 1 },
+		{ INJECT_COPY_MEMORY, 1 }, { INJECT_MPROTECT, 1 },
+	};
+	struct rig rig;
+
+	rig_start(&rig, NULL);
+	sksm_tracker_fini(rig.tracker);
+	for (size_t i = 0; i < sizeof(failing) / sizeof(failing[0]); i++) {
+		unsigned int fds = unit_count_fds();
+
+		inject_arm(failing[i].op, failing[i].nth, EPERM, true);
+		cr_assert_not(rig_init(&rig), "%s", inject_names[failing[i].op]);
+		cr_assert_str_not_empty(rig.reason);
+		cr_assert_eq(unit_count_fds(), fds, "%s", inject_names[failing[i].op]);
+	}
+	inject_reset();
+	cr_assert(rig_init(&rig), "%s", rig.reason);
+	rig_stop(&rig);
+}
+
+/* Two processes that publish at once may overwrite each other's entries (index.h): not many. */
+#define MOST (PAGES - PAGES / 100)
+
+/* Equal pages, each once in two processes. */
+static char *make_equal(void)
+{
+	char *data = unit_map(BYTES);
+
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(data + i * PAGE, i + 1);
+	return data;
+}
+
+static int run_other(struct rig *rig, int ready, int go)
+{
+	char *data = make_equal(), byte = 0;
+	bool all;
+
+	if (!rig_init(rig))
+		return 2;
+	all = rig_pass_until(rig, data, PAGES, RIG_BIT(TWIN) | RIG_BIT(OFFERED) |
+			     RIG_BIT(MERGED) | RIG_BIT(REFUSED), MOST);
+	if (write(ready, &byte, 1) != 1)
+		return 3;
+	/* Alive until the other one has seen it too. */
+	while (read(go, &byte, 1) < 0)
+		rig_pass(rig, 1);
+	for (unsigned int i = 0; i < PAGES; i++)
+		if (!unit_page_holds(data + i * PAGE, i + 1))
+			return 4;
+	sksm_tracker_fini(rig->tracker);
+	return all ? 0 : 5;
+}
+
+static void expect_twins_across(const char *engine, unsigned int states)
+{
+	const char *const variables[] = { engine, "SKSM_AGE_MS=20", NULL };
+	int ready[2], go[2], status;
+	struct rig rig;
+	char *data;
+	pid_t pid;
+
+	rig_start(&rig, variables);
+	sksm_tracker_fini(rig.tracker);
+	cr_assert_eq(pipe(ready), 0);
+	cr_assert_eq(pipe2(go, O_NONBLOCK), 0);
+	pid = fork();
+	if (pid == 0) {
+		close(go[1]);
+		_exit(run_other(&rig, ready[1], go[0]));
+	}
+	cr_assert(rig_init(&rig), "%s", rig.reason);
+	data = make_equal();
+	cr_assert(rig_pass_until(&rig, data, PAGES, states, MOST), "%u twins",
+		  rig_count(&rig, data, PAGES, states));
+	cr_assert_geq(rig.tracker->counters.duplicate, MOST * PAGE);
+	cr_assert_eq(read(ready[0], &(char){ 0 }, 1), 1);
+	close(go[1]);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert_eq(status, 0, "the other process: %x", status);
+	for (unsigned int i = 0; i < PAGES; i++)
+		cr_assert(unit_page_holds(data + i * PAGE, i + 1));
+	rig_stop(&rig);
+}
+
+Test(tracker, twins_in_two_processes)
+{
+	expect_twins_across("SKSM_ENGINE=none", RIG_BIT(TWIN));
+}
+
+Test(tracker, twins_in_two_processes_are_offered)
+{
+	expect_twins_across("SKSM_ENGINE=ksm", RIG_BIT(OFFERED) | RIG_BIT(MERGED) |
+			    RIG_BIT(REFUSED));
+}
+
+/* A domain that went away, or never worked, costs twins and nothing else. */
+Test(tracker, without_an_index)
+{
+	struct rig rig;
+	char *data;
+
+	rig_start(&rig, NULL);
+	inject_arm(INJECT_FTRUNCATE, 1, ENOSPC, true);
+	data = make_equal();
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(UNIQUE), PAGES));
+	cr_assert_not(rig.tracker->index_open);
+	inject_reset();
+	/* It is tried again by itself. */
+	for (uint64_t end_ms = unit_now_ms() + RIG_DEADLINE_MS;
+	     !rig.tracker->index_open && unit_now_ms() < end_ms;)
+		rig_pass(&rig, 10);
+	cr_assert(rig.tracker->index_open);
+	rig_stop(&rig);
+}
