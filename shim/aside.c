@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -61,7 +62,6 @@ void shim_aside_resolve(void)
 
 struct aside {
 	bool active;
-	bool was_running;
 	int saved_errno;
 };
 
@@ -76,7 +76,7 @@ static struct aside enter_aside(void)
 	/* A vfork child borrows the memory of its parent, whose thread is no concern of its. */
 	aside.active = aside.active && shim.control->pid == (uint32_t)sksm_call0(SYS_getpid);
 	if (aside.active)
-		aside.was_running = shim_thread_hold();
+		shim_thread_hold();
 	errno = aside.saved_errno;
 	return aside;
 }
@@ -85,7 +85,7 @@ static void leave_aside(struct aside aside)
 {
 	aside.saved_errno = errno;
 	if (aside.active)
-		shim_thread_release(aside.was_running);
+		shim_thread_release();
 	errno = aside.saved_errno;
 }
 
@@ -105,17 +105,11 @@ static void leave_aside(struct aside aside)
 ASIDES(DEFINE)
 
 /* From here on, any call of ours may be the end of the program. */
-static void note_sandbox(bool entered)
+static void note_sandbox(bool was_sandboxed, bool entered)
 {
-	shim.sandboxed = entered;
-	if (entered && shim_active())
+	shim.sandboxed = was_sandboxed || entered;
+	if (shim.sandboxed && shim_active() && shim.control->alive)
 		shim_record_dormant("the program entered a seccomp sandbox");
-}
-
-/* A filter for this thread only does not reach ours; but no other thread of ours may be made. */
-static bool installs_filter(int option)
-{
-	return option == PR_SET_SECCOMP;
 }
 
 SHIM_EXPORT int prctl(int option, ...)
@@ -131,13 +125,15 @@ SHIM_EXPORT int prctl(int option, ...)
 	va_end(args);
 	if (!real_prctl)
 		shim_aside_resolve();
-	if (installs_filter(option)) {
+	/* A filter for this thread alone does not reach ours, but would reach the next one. */
+	if (option == PR_SET_SECCOMP) {
 		struct aside aside = enter_aside();
+		bool was_sandboxed = shim.sandboxed;
 		int result;
 
 		shim.sandboxed = true;
 		result = real_prctl(option, a, b, c, d);
-		note_sandbox(!result);
+		note_sandbox(was_sandboxed, !result);
 		leave_aside(aside);
 		return result;
 	}
@@ -165,9 +161,11 @@ SHIM_EXPORT int ioctl(int fd, unsigned long request, ...)
 	return result;
 }
 
-static bool is_aside_number(long number)
+static bool is_aside_number(long number, long request)
 {
 	switch (number) {
+	case SYS_ioctl:
+		return (unsigned long)request == UFFDIO_REGISTER;
 	case SYS_setuid: case SYS_setgid: case SYS_setreuid: case SYS_setregid:
 	case SYS_setgroups: case SYS_setresuid: case SYS_setresgid: case SYS_setfsuid:
 	case SYS_setfsgid: case SYS_capset: case SYS_unshare: case SYS_setns: case SYS_seccomp:
@@ -179,20 +177,24 @@ static bool is_aside_number(long number)
 
 long shim_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
+	bool filters = number == SYS_seccomp &&
+		       (a == SECCOMP_SET_MODE_STRICT || a == SECCOMP_SET_MODE_FILTER);
+	bool was_sandboxed = shim.sandboxed;
 	struct aside aside;
 	long result;
 
 	if (!shim_real_syscall)
 		shim_aside_resolve();
-	if (!is_aside_number(number))
+	if (!is_aside_number(number, b) || (number == SYS_seccomp && !filters))
 		return shim_real_syscall(number, a, b, c, d, e, f);
 	aside = enter_aside();
 	/* With TSYNC the filter would reach our thread too, and kill at its next call. */
-	if (number == SYS_seccomp)
+	if (filters)
 		shim.sandboxed = true;
 	result = shim_real_syscall(number, a, b, c, d, e, f);
-	if (number == SYS_seccomp)
-		note_sandbox(!result);
+	/* A listener's descriptor is a success too; with TSYNC a thread's id is none. */
+	if (filters)
+		note_sandbox(was_sandboxed, result >= 0);
 	leave_aside(aside);
 	return result;
 }
@@ -209,6 +211,8 @@ __asm__(".text\n"
 	"	lea -105(%rdi), %rax\n"	/* setuid 105 ... capset 126 */
 	"	cmp $21, %rax\n"
 	"	jbe shim_syscall\n"
+	"	cmp $16, %rdi\n"		/* ioctl */
+	"	je shim_syscall\n"
 	"	cmp $272, %rdi\n"		/* unshare */
 	"	je shim_syscall\n"
 	"	cmp $308, %rdi\n"		/* setns */

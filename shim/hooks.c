@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmap and its kin, passed on as they are. They are hints only: the kernel's map is what each
- * pass goes by, since glibc's own mappings, brk and bare system calls never come through here.
+ * mmap and its kin, passed on as they are, but for mremap, which may have to undo first what our
+ * marks did to the mapping. They are hints only: the kernel's map is what each pass goes by, since
+ * glibc's own mappings, brk and bare system calls never come through here.
  */
 #include "shim.h"
 
@@ -99,20 +100,25 @@ static void *mremap_joined(void *addr, size_t old_length, size_t new_length, int
 			   void *new_addr)
 {
 	const struct sksm_record *record = shim.control->record;
-	/* Locked memory must not become mergeable by this: unmarking copies, but does no harm. */
-	bool sensitive = record && record->counters.sensitive_skipped;
-	bool was_running = shim_thread_hold();
 	void *result;
 
-	sksm_sys_kernel.madvise(addr, old_length, sensitive ? MADV_UNMERGEABLE : MADV_MERGEABLE);
-	errno = EFAULT;
+	/* While our thread is away nothing is registered. */
+	shim_thread_hold();
 	result = real_mremap(addr, old_length, new_length, flags, new_addr);
-	shim_thread_release(was_running);
+	if (result == MAP_FAILED && errno == EFAULT && record &&
+	    record->engine == SKSM_ENGINE_KSM && record->counters.offered) {
+		/* Locked memory must not become mergeable by this: unmarking copies instead. */
+		sksm_sys_kernel.madvise(addr, old_length, record->counters.sensitive_skipped ?
+					MADV_UNMERGEABLE : MADV_MERGEABLE);
+		result = real_mremap(addr, old_length, new_length, flags, new_addr);
+	}
+	shim_thread_release();
 	return result;
 }
 
 SHIM_EXPORT void *mremap(void *addr, size_t old_length, size_t new_length, int flags, ...)
 {
+	int saved_errno = errno;
 	void *new_addr, *result;
 	va_list args;
 
@@ -123,13 +129,16 @@ SHIM_EXPORT void *mremap(void *addr, size_t old_length, size_t new_length, int f
 	if (shim_likely(real_mremap)) {
 		result = real_mremap(addr, old_length, new_length, flags, new_addr);
 		if (result == MAP_FAILED && errno == EFAULT && old_length && shim_active() &&
-		    shim.had_thread && shim.control->alive)
+		    shim.had_thread && !shim.sandboxed && shim.control->alive &&
+		    shim.control->pid == (uint32_t)sksm_call0(SYS_getpid))
 			result = mremap_joined(addr, old_length, new_length, flags, new_addr);
 	} else {
 		result = return_pointer(sksm_call5(SYS_mremap, addr, old_length, new_length, flags,
 						   new_addr));
 	}
-	if (result != MAP_FAILED)
+	if (result != MAP_FAILED) {
+		errno = saved_errno;
 		note_mapping(new_length, PROT_READ);
+	}
 	return result;
 }

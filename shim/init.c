@@ -72,6 +72,21 @@ static void adopt_control(struct shim_control *control)
 	__atomic_store_n(&control->alive, 1, __ATOMIC_RELEASE);
 }
 
+static void log_dormant(const char *reason)
+{
+	char line[256];
+	struct sksm_fmt fmt = sksm_fmt_start(line, sizeof(line));
+
+	if (shim.options.log < SKSM_LOG_INFO)
+		return;
+	sksm_fmt_str(&fmt, "sksm: ");
+	sksm_fmt_str(&fmt, shim.comm);
+	sksm_fmt_str(&fmt, ": nothing is tracked: ");
+	sksm_fmt_str(&fmt, reason);
+	sksm_fmt_char(&fmt, '\n');
+	sksm_call3(SYS_write, 2, line, fmt.length);
+}
+
 /*
  * A 128th of the machine's memory is more than the tracker of a process with all of it needs. It
  * counts towards RLIMIT_AS, though it is addresses only: there, a 64th of what is allowed.
@@ -125,7 +140,8 @@ void shim_child(void)
  */
 static void after_fork(void)
 {
-	if (!shim.enabled || shim.control->alive)
+	/* In a sandbox a child must not so much as ask for its pid. */
+	if (!shim.enabled || shim.sandboxed || shim.control->alive)
 		return;
 	shim_child();
 	/* What it inherited may be worth watching without growing by a byte. */
@@ -144,10 +160,10 @@ __attribute__((constructor)) static void shim_init(int argc, char *argv[], char 
 	/* The loader drops preloads of setuid programs, but not those in /etc/ld.so.preload. */
 	if (getauxval(AT_SECURE))
 		return;
+	if (!shim_trial_survived())
+		return;
 	sksm_options_parse(&shim.options, envp, log_is_off(envp) ? silence : complain, NULL);
 	if (shim.options.mode == SKSM_MODE_OFF)
-		return;
-	if (!shim_trial_survived())
 		return;
 	save_command(argc, argv, envp);
 	if (!sksm_options_admit(&shim.options, argc > 0 && argv[0] ? argv[0] : shim.comm))
@@ -155,8 +171,10 @@ __attribute__((constructor)) static void shim_init(int argc, char *argv[], char 
 	if (!make_control())
 		return;
 	reason = shim_record_make();
-	if (reason)
+	if (reason) {
+		log_dormant(reason);
 		return;
+	}
 	pthread_atfork(NULL, NULL, after_fork);
 	shim_exit_register();
 	__atomic_store_n(&shim.enabled, true, __ATOMIC_RELEASE);
@@ -166,6 +184,9 @@ __attribute__((destructor)) static void shim_fini(void)
 {
 	if (!shim_active())
 		return;
+	if (shim.control->alive && shim.control->record && !shim.sandboxed &&
+	    shim.control->record->dormant[0])
+		log_dormant(shim.control->record->dormant);
 	shim_exit_report();
 	shim_exit_note();
 }

@@ -32,6 +32,8 @@ struct shim_control {
 	uint32_t phase;		/* enum shim_phase */
 	uint32_t stop;		/* futex: our thread sleeps on it; 1 asks it to end */
 	uint32_t holds;		/* program threads that keep ours away for the moment */
+	uint32_t interrupted;	/* one of them sent a thread away: it is to come back */
+	uint32_t dormant;	/* nothing can be tracked here: no use in trying again */
 	int exit_status;	/* of a process whose last thread is ours */
 	uint64_t last_tick_ns;	/* when the growth of the process was looked at last */
 	uint64_t next_rss_kb;	/* start once the peak resident size is this much */
@@ -85,8 +87,8 @@ void shim_thread_start(void);
  * thread.c: have our thread end, and wait until the kernel has let go of it (2 s at most); and
  * let it come back where it was running. The calls nest, over all threads of the program.
  */
-bool shim_thread_hold(void);
-void shim_thread_release(bool was_running);
+void shim_thread_hold(void);
+void shim_thread_release(void);
 
 /* trial.c: may our system calls be made at all, or would a seccomp filter kill for them? */
 bool shim_trial_survived(void);

@@ -166,6 +166,12 @@ static void run_passes(struct shim_control *control, struct sksm_tracker *tracke
 	}
 }
 
+static void give_up(struct shim_control *control, const char *reason)
+{
+	shim_record_dormant(reason);
+	control->dormant = 1;
+}
+
 static void track(struct shim_control *control)
 {
 	const char *reason = NULL;
@@ -174,7 +180,7 @@ static void track(struct shim_control *control)
 
 	/* Since 5.9. The new table never holds the program's files, not for an instant. */
 	if (sksm_call3(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE)) {
-		shim_record_dormant("no descriptor table of our own (close_range, needs 5.9)");
+		give_up(control, "no descriptor table of our own (close_range, needs 5.9)");
 		return;
 	}
 	sksm_options_update_dir(&shim.options);
@@ -183,16 +189,17 @@ static void track(struct shim_control *control)
 	if (!reason && domain_fd < 0)
 		reason = "the domain's directory cannot be used";
 	if (reason) {
-		shim_record_dormant(reason);
+		give_up(control, reason);
 		return;
 	}
 	tracker = sksm_tracker_init(&sksm_sys_kernel, &shim.options, domain_fd, shim.reservation,
 				    shim.reservation_bytes, SHIM_TRACKER_AT, &reason);
 	if (!tracker) {
 		sksm_sys_kernel.close(domain_fd);
-		shim_record_dormant(reason);
+		give_up(control, reason);
 		return;
 	}
+	tracker->stop = &control->stop;
 	shim_record_dormant("");
 	run_passes(control, tracker);
 	control->cpu_ns += thread_cpu_ns();
@@ -229,7 +236,7 @@ static bool start_allowed(struct shim_control *control)
 {
 	uint32_t idle = SHIM_IDLE;
 
-	if (shim.sandboxed)
+	if (shim.sandboxed || control->dormant)
 		return false;
 	/* In a vfork child all of this is the parent's. */
 	if (control->pid != (uint32_t)sksm_call0(SYS_getpid))
@@ -237,8 +244,15 @@ static bool start_allowed(struct shim_control *control)
 	if (__atomic_load_n(&control->holds, __ATOMIC_ACQUIRE) ||
 	    __atomic_load_n(&control->tid, __ATOMIC_ACQUIRE))
 		return false;
-	return __atomic_compare_exchange_n(&control->phase, &idle, SHIM_STARTING, false,
-					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	if (!__atomic_compare_exchange_n(&control->phase, &idle, SHIM_STARTING, false,
+					 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		return false;
+	/* Whoever began to hold before the exchange saw nothing to wait for. */
+	if (!__atomic_load_n(&control->holds, __ATOMIC_SEQ_CST) &&
+	    !__atomic_load_n(&control->tid, __ATOMIC_ACQUIRE))
+		return true;
+	__atomic_store_n(&control->phase, SHIM_IDLE, __ATOMIC_RELEASE);
+	return false;
 }
 
 void shim_thread_start(void)
@@ -268,21 +282,20 @@ void shim_thread_start(void)
 	errno = saved_errno;
 }
 
-bool shim_thread_hold(void)
+void shim_thread_hold(void)
 {
 	struct shim_control *control = shim.control;
 	uint64_t deadline_ns = sksm_clock_ns(CLOCK_MONOTONIC) + HOLD_MAX_NS;
 	struct timespec slice = { .tv_nsec = 50000000 };
-	bool was_running = false;
 	int32_t tid;
 
-	__atomic_add_fetch(&control->holds, 1, __ATOMIC_ACQ_REL);
+	__atomic_add_fetch(&control->holds, 1, __ATOMIC_SEQ_CST);
 	/* A start under way got past the check of holds: let it come up, then end it. */
 	while ((tid = __atomic_load_n(&control->tid, __ATOMIC_ACQUIRE)) ||
 	       __atomic_load_n(&control->phase, __ATOMIC_ACQUIRE) != SHIM_IDLE) {
 		if (sksm_clock_ns(CLOCK_MONOTONIC) > deadline_ns)
 			break;
-		was_running = true;
+		__atomic_store_n(&control->interrupted, 1, __ATOMIC_RELEASE);
 		__atomic_store_n(&control->stop, 1, __ATOMIC_RELEASE);
 		futex(&control->stop, FUTEX_WAKE, 1, 0);
 		if (tid)
@@ -290,11 +303,13 @@ bool shim_thread_hold(void)
 		else
 			sksm_call0(SYS_sched_yield);
 	}
-	return was_running;
 }
 
-void shim_thread_release(bool was_running)
+void shim_thread_release(void)
 {
-	if (__atomic_sub_fetch(&shim.control->holds, 1, __ATOMIC_ACQ_REL) == 0 && was_running)
+	struct shim_control *control = shim.control;
+
+	if (__atomic_sub_fetch(&control->holds, 1, __ATOMIC_SEQ_CST) == 0 &&
+	    __atomic_exchange_n(&control->interrupted, 0, __ATOMIC_ACQ_REL))
 		shim_thread_start();
 }

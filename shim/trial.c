@@ -69,7 +69,7 @@ static int try_calls(void *arg)
 	sksm_call6(SYS_futex, &ts, FUTEX_WAKE, 0, 0, 0, 0);
 	sksm_call4(SYS_wait4, -1, 0, WNOHANG, 0);
 	*(volatile bool *)arg = true;
-	sksm_call1(SYS_exit_group, 0);
+	sksm_call1(SYS_exit, 0);
 	return 0;
 }
 

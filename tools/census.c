@@ -151,6 +151,7 @@ static void measure_domain(struct sksm_census *census, const char *domain)
 			if (!list[i].known)
 				continue;
 			counters->merged = list[i].merged_bytes;
+			counters->debt = list[i].merged_bytes;
 			counters->zero = list[i].zero_bytes;
 			counters->saved = list[i].saved_bytes;
 			entries[i]->measured = true;

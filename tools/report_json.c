@@ -31,7 +31,7 @@ static struct json_object *capability(bool available, const char *reason)
 static struct json_object *capabilities(const struct sksm_host *host)
 {
 	struct json_object *object = json_object_new_object();
-	struct sksm_verdict verdict;
+	struct sksm_verdict verdict = { 0 };
 	bool can;
 	int i;
 

@@ -15,10 +15,15 @@
 #define AUDIT_CHANGED_FACTOR 100
 #define AUDIT_CALM_NS 30000000000ull
 #define AUDIT_CALM_FACTOR 2000
-/* One that a decision waits for: may be as old as this. */
+/* One that a decision waits for: may be as old as this, and as half the age. */
 #define AUDIT_FRESH_NS 500000000ull
 /* Shared memory is counted once in so many passes. */
 #define SHARED_EVERY_PASSES 16
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
 
 static uint64_t merged_pages(const struct sksm_tracker *tracker)
 {
@@ -82,7 +87,8 @@ void sksm_account_audit(struct sksm_tracker *tracker, bool wanted)
 	uint64_t now_ns = sksm_clock_ns(CLOCK_BOOTTIME);
 	uint64_t age_ns = audit->done_ns ? now_ns - audit->done_ns : UINT64_MAX;
 	bool changed = wanted || merged_pages(tracker) != tracker->audited_merged;
-	uint64_t least_ns = wanted ? AUDIT_FRESH_NS : changed ? AUDIT_CHANGED_NS : AUDIT_CALM_NS;
+	uint64_t fresh_ns = least((uint64_t)tracker->options->age_ms * 500000, AUDIT_FRESH_NS);
+	uint64_t least_ns = wanted ? fresh_ns : changed ? AUDIT_CHANGED_NS : AUDIT_CALM_NS;
 	uint64_t factor = changed ? AUDIT_CHANGED_FACTOR : AUDIT_CALM_FACTOR;
 	struct sksm_block *block, *next;
 	uint64_t cpu_ns;
@@ -178,11 +184,6 @@ static uint64_t sum_states(const struct sksm_tracker *tracker, enum sksm_page_st
 	for (int state = from; state <= (int)to; state++)
 		pages += tracker->blocks.total[state];
 	return pages * SKSM_PAGE_BYTES;
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
 }
 
 static void count_merged(struct sksm_tracker *tracker, struct sksm_counters *counters)

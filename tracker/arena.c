@@ -48,7 +48,9 @@ void sksm_arena_fini(struct sksm_arena *arena)
 	size_t bytes = (size_t)(arena->usable - arena->first);
 
 	if (bytes) {
-		arena->sys->madvise(arena->first, bytes, MADV_DONTNEED);
+		/* EINVAL where mlockall(MCL_FUTURE) caught it. */
+		if (arena->sys->madvise(arena->first, bytes, MADV_DONTNEED))
+			memset(arena->first, 0, bytes);
 		arena->sys->mprotect(arena->first, bytes, PROT_NONE);
 	}
 	sksm_arena_init(arena, arena->sys, arena->start, (size_t)(arena->end - arena->start),

@@ -5,6 +5,7 @@
  */
 #include "tracker.h"
 
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 
@@ -46,6 +47,7 @@ void sksm_content_publish(struct sksm_tracker *tracker, struct sksm_block *block
 	/* Zero pages have a twin in every kernel, and would crowd one bucket of the index. */
 	if (digest != tracker->digester.zero)
 		twin = tracker->index_open && sksm_index_publish(&tracker->index, digest) == 1;
+	tracker->published = true;
 	sksm_block_set(&tracker->blocks, block, page, twin ? SKSM_PAGE_TWIN : SKSM_PAGE_UNIQUE);
 }
 
@@ -66,7 +68,7 @@ static bool is_ripe(const struct sksm_tracker *tracker, const struct sksm_block 
 
 	if (block->state[page] != SKSM_PAGE_ARMED)
 		return false;
-	return !tracker->options->age_ms || passed >= 17u << block->age_shift || passed > 200;
+	return passed >= tracker->age_ticks << block->age_shift || passed > 200;
 }
 
 /* Pages that are shared already gain nothing; those in swap would have to be read in. */
@@ -125,7 +127,7 @@ static bool has_ripe(const struct sksm_tracker *tracker, const struct sksm_block
 }
 
 /* Publish everything again: the table is new. */
-static void republish(struct sksm_tracker *tracker)
+void sksm_content_republish(struct sksm_tracker *tracker)
 {
 	struct sksm_block *block, *next;
 
@@ -178,7 +180,7 @@ static void look_up_all(struct sksm_tracker *tracker)
 
 	sksm_index_enter_lookups(&tracker->index);
 	HASH_ITER(hh, tracker->blocks.table, block, next)
-		if (block->digest)
+		if (block->digest && !sksm_tracker_stops(tracker))
 			look_up_block(tracker, block);
 	sksm_index_leave_lookups(&tracker->index);
 	tracker->lookups_due = false;
@@ -190,10 +192,19 @@ static void beat(struct sksm_tracker *tracker)
 {
 	int found = sksm_index_beat(&tracker->index);
 
+	if (found == -ESTALE) {
+		/* Somebody emptied the files under us: join anew. */
+		sksm_index_close(&tracker->index);
+		tracker->index_open = false;
+	}
 	if (found < 0)
 		return;
+	/* Of two that publish the same at the same time, one may overwrite the other: look again. */
+	if (tracker->published)
+		tracker->lookups_due = true;
+	tracker->published = false;
 	if (found & SKSM_INDEX_MOVED)
-		republish(tracker);
+		sksm_content_republish(tracker);
 	if (found & SKSM_INDEX_EVENT)
 		tracker->lookups_due = true;
 	if (tracker->lookups_due && tracker->now_ns >= tracker->next_lookups_ns)
@@ -213,12 +224,16 @@ void sksm_content_pass(struct sksm_tracker *tracker)
 			continue;
 		sksm_budget_update(&tracker->budget, sksm_clock_ns(CLOCK_BOOTTIME),
 				   sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID), 0);
-		if (!sksm_budget_left(&tracker->budget))
+		if (!sksm_budget_left(&tracker->budget) || sksm_tracker_stops(tracker))
 			break;
 		/* Memory that is marked sensitive is not even digested. */
 		if (!audited)
 			sksm_account_audit(tracker, true);
 		audited = true;
+		/* What is ripe has been there for the age: the audit must be younger than that. */
+		if (tracker->audit.done_ns + (uint64_t)tracker->options->age_ms * 1000000 <
+		    tracker->now_ns)
+			break;
 		if (!tracker->options->merge_sensitive &&
 		    sksm_ranges_overlap(&tracker->audit.sensitive, sksm_block_start(block),
 					sksm_block_start(block) + SKSM_BLOCK_BYTES))
@@ -228,4 +243,6 @@ void sksm_content_pass(struct sksm_tracker *tracker)
 		else
 			digest_block(tracker, block);
 	}
+	if (tracker->index_open)
+		sksm_index_flush(&tracker->index);
 }

@@ -34,28 +34,47 @@ static void cool_down(struct sksm_block *block)
 	block->next_arm_ns = 0;
 }
 
-/* Arm [from, to) and take the loose pages in it as armed from now on. */
+/* Arm [from, to), all of it watched, and take the loose pages there as armed from now on. */
+static void arm_range(struct sksm_tracker *tracker, struct sksm_block *block, unsigned int from,
+		      unsigned int to)
+{
+	uint64_t start = sksm_page_address(block, from), end = sksm_page_address(block, to);
+	struct sksm_page_region *runs = tracker->runs;
+	bool whole = from == 0 && to == SKSM_BLOCK_PAGES;
+	unsigned int also = 0;
+	uint64_t walked;
+	int n;
+
+	if (tracker->options->split_hugepages && whole)
+		also |= SKSM_ARM_HUGE;
+	if (!sksm_regions_backed(&tracker->regions, start, end))
+		also |= SKSM_ARM_FILE;
+	/* A block has fewer runs than fit, so that one call walks it. */
+	n = sksm_scan_arm_runs(tracker->sys, tracker->pagemap_fd, start, end, also, runs,
+			       SKSM_LOOK_RUNS, &walked);
+	for (int i = 0; i < n; i++) {
+		unsigned int page = (runs[i].start >> SKSM_PAGE_SHIFT) % SKSM_BLOCK_PAGES;
+		uint64_t count = (runs[i].end - runs[i].start) >> SKSM_PAGE_SHIFT;
+
+		for (; count--; page++) {
+			if (block->state[page] != SKSM_PAGE_LOOSE)
+				continue;
+			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_ARMED);
+			block->stamp[page] = tracker->tick;
+		}
+	}
+}
+
+/* The program may have a userfaultfd of its own next to what we watch: that is not ours to arm. */
 static void arm_pages(struct sksm_tracker *tracker, struct sksm_block *block, unsigned int from,
 		      unsigned int to)
 {
-	unsigned int also = tracker->options->split_hugepages && from == 0 &&
-			    to == SKSM_BLOCK_PAGES ? SKSM_ARM_HUGE : 0;
-	int64_t armed;
+	uint64_t at = sksm_page_address(block, from), end = sksm_page_address(block, to);
+	struct sksm_range part;
 
-	if (!sksm_regions_backed(&tracker->regions, sksm_page_address(block, from),
-				 sksm_page_address(block, to)))
-		also |= SKSM_ARM_FILE;
-	armed = sksm_scan_arm(tracker->sys, tracker->pagemap_fd, sksm_page_address(block, from),
-			      sksm_page_address(block, to), also,
-			      tracker->runs + SKSM_LOOK_RUNS / 2, SKSM_LOOK_RUNS / 2);
-	if (armed <= 0)
-		return;
-	for (unsigned int page = from; page < to; page++) {
-		if (block->state[page] != SKSM_PAGE_LOOSE)
-			continue;
-		sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_ARMED);
-		block->stamp[page] = tracker->tick;
-	}
+	for (; sksm_ranges_clip(&tracker->regions.watched, at, end, &part); at = part.end)
+		arm_range(tracker, block, (part.start >> SKSM_PAGE_SHIFT) % SKSM_BLOCK_PAGES,
+			  ((part.end - 1) >> SKSM_PAGE_SHIFT) % SKSM_BLOCK_PAGES + 1);
 }
 
 static void arm_sample(struct sksm_tracker *tracker, struct sksm_block *block)
@@ -96,15 +115,13 @@ static void judge_writes(struct sksm_tracker *tracker, struct sksm_block *block)
 	block->wrote = true;
 }
 
-void sksm_heat_block(struct sksm_tracker *tracker, struct sksm_block *block,
-		     const struct sksm_look *look)
+static void heat_block(struct sksm_tracker *tracker, struct sksm_block *block)
 {
-	if (block->huge != SKSM_HUGE_NO)
-		return;
 	if (block->sampling)
 		judge_sample(tracker, block);
 	else if (block->writes)
 		judge_writes(tracker, block);
+	block->writes = 0;
 	if (!block->count[SKSM_PAGE_LOOSE] || tracker->now_ns < block->next_arm_ns ||
 	    !sksm_budget_left(&tracker->budget))
 		return;
@@ -116,4 +133,13 @@ void sksm_heat_block(struct sksm_tracker *tracker, struct sksm_block *block,
 	if (!block->wrote)
 		cool_down(block);
 	block->wrote = false;
+}
+
+void sksm_heat_pass(struct sksm_tracker *tracker)
+{
+	struct sksm_block *block, *next;
+
+	HASH_ITER(hh, tracker->blocks.table, block, next)
+		if (block->huge == SKSM_HUGE_NO)
+			heat_block(tracker, block);
 }

@@ -38,15 +38,19 @@ struct sksm_index {
 	unsigned int order;	/* log2 of the number of buckets */
 	uint16_t me;		/* what entries call us: slot and its generation; 0: no slot */
 	unsigned int slot;
+	uint32_t pid;
+	uint64_t joined_ns;
 	uint64_t seen_event_ns;
 	uint64_t now_ns;
+	uint64_t lease_ns;	/* for how long others take us for alive after a beat */
 	uint64_t alive_hash;	/* which members lived at the last beat */
 	bool self_event;
 	unsigned int members_used;
 	struct sksm_member *members;	/* a copy, as of the last beat */
 	uint64_t publishes;	/* since the table was opened */
 	uint64_t overflows;
-	uint8_t notified[SKSM_INDEX_MEMBERS / 8];
+	uint8_t to_notify[SKSM_INDEX_MEMBERS / 8];	/* at the next flush */
+	uint8_t asked[SKSM_INDEX_MEMBERS / 8];	/* since the last beat: whether it lives after all */
 	uint64_t *snapshot;	/* a copy of the table while many digests are looked up */
 };
 
@@ -64,7 +68,10 @@ int sksm_index_open(struct sksm_index *index, const struct sksm_sys *sys,
 /* Leave: give the slot back. Entries stay; others see that their owner is gone. */
 void sksm_index_close(struct sksm_index *index);
 
-/* Once a pass: say that we live, learn who else does, move to a larger table. Bits, or -errno. */
+/*
+ * Once a pass: say that we live, learn who else does, move to a larger table. Bits, or -errno;
+ * -ESTALE: the files are no longer those that we joined, close and open again.
+ */
 int sksm_index_beat(struct sksm_index *index);
 
 /*
@@ -78,6 +85,12 @@ void sksm_index_withdraw(struct sksm_index *index, uint64_t digest);
 
 /* Has a page that we published a twin by now? 1, 0 or -errno. Publishes it again where lost. */
 int sksm_index_lookup(struct sksm_index *index, uint64_t digest);
+
+/*
+ * Tell the members whose pages were found to have twins. After the last publishing or lookup of a
+ * batch, never before: who is told early looks early, and misses the rest for good.
+ */
+void sksm_index_flush(struct sksm_index *index);
 
 /*
  * Between these two, lookups read a copy of the table where that is cheaper. No publishing and

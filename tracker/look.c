@@ -131,6 +131,22 @@ static void note_presence(struct sksm_tracker *tracker, struct sksm_block *block
 	}
 }
 
+/*
+ * Loose pages that the kernel has protected: they came in, or an arming failed half-way, between
+ * two looks.
+ */
+static void note_armed(struct sksm_tracker *tracker, struct sksm_block *block,
+		       const struct sksm_look *look, unsigned int from, unsigned int to)
+{
+	for (unsigned int page = from; page < to; page++) {
+		if (block->state[page] != SKSM_PAGE_LOOSE || sksm_bit(look->written, page) ||
+		    !sksm_bit(look->present, page))
+			continue;
+		sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_ARMED);
+		block->stamp[page] = tracker->tick;
+	}
+}
+
 static bool is_empty(const uint64_t *bits)
 {
 	uint64_t any = 0;
@@ -167,7 +183,6 @@ static void process_block(struct looking *looking)
 		return;
 	from = (unsigned int)(looking->from >> SKSM_PAGE_SHIFT) % SKSM_BLOCK_PAGES;
 	to = from + (unsigned int)((looking->to - looking->from) >> SKSM_PAGE_SHIFT);
-	block->writes = 0;
 	if (!tracker->options->split_hugepages)
 		change_size(tracker, block, look->huge);
 
@@ -185,7 +200,8 @@ static void process_block(struct looking *looking)
 		note_presence(tracker, block, look, from, to);
 	if (any_changed)
 		judge_written(tracker, block, look, changed);
-	sksm_heat_block(tracker, block, look);
+	if (block->count[SKSM_PAGE_LOOSE] && block->huge == SKSM_HUGE_NO)
+		note_armed(tracker, block, look, from, to);
 	if (block->count[SKSM_PAGE_NONE] == SKSM_BLOCK_PAGES && is_empty(block->offered))
 		sksm_blocks_delete(&tracker->blocks, block);
 }
@@ -299,7 +315,7 @@ void sksm_look_pass(struct sksm_tracker *tracker)
 {
 	const struct sksm_ranges *watched = &tracker->regions.watched;
 
-	for (unsigned int i = 0; i < watched->count; i++)
+	for (unsigned int i = 0; i < watched->count && !sksm_tracker_stops(tracker); i++)
 		look_region(tracker, watched->list[i].start, watched->list[i].end);
 }
 

@@ -51,6 +51,9 @@ static bool starts_with(const char *text, const char *prefix)
 
 static enum sksm_vma_kind kind_of(const char *name, bool has_file)
 {
+	/* A shared mapping that somebody named; it has a file, as all shared memory. */
+	if (starts_with(name, "[anon_shmem:"))
+		return SKSM_VMA_MEMFD;
 	if (has_file) {
 		/* memfd, MAP_SHARED | MAP_ANONYMOUS and System V segments: all of them shmem. */
 		if (starts_with(name, "/memfd:") || starts_with(name, "/dev/zero") ||
@@ -62,9 +65,6 @@ static enum sksm_vma_kind kind_of(const char *name, bool has_file)
 		return SKSM_VMA_ANON;
 	if (starts_with(name, "[stack"))
 		return SKSM_VMA_STACK;
-	/* A shared mapping that somebody named: [anon_shmem:...] */
-	if (starts_with(name, "[anon_shmem:"))
-		return SKSM_VMA_MEMFD;
 	return SKSM_VMA_OTHER;
 }
 

@@ -19,7 +19,7 @@ enum sksm_vma_kind {
 	SKSM_VMA_OTHER,		/* vdso, device... : not ours to look at */
 	SKSM_VMA_ANON,		/* private anonymous, brk heap, [anon:name] */
 	SKSM_VMA_STACK,		/* the main thread's stack */
-	SKSM_VMA_MEMFD,		/* a memfd or other deleted shmem file */
+	SKSM_VMA_MEMFD,		/* shmem without a path: memfd, shared anonymous, System V */
 	SKSM_VMA_FILE,
 };
 
@@ -53,7 +53,7 @@ void sksm_map_close(struct sksm_map *map);
 int sksm_map_rewind(struct sksm_map *map);
 
 /*
- * The next readable or PROT_NONE mapping. 1: *ret is filled; 0: no more; -errno: the reading
+ * The next mapping, whatever its kind. 1: *ret is filled; 0: no more; -errno: the reading
  * failed and says nothing about what follows. A map that changes meanwhile is seen in parts old
  * and in parts new, each mapping whole.
  */

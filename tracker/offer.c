@@ -24,6 +24,8 @@
  * smart scan may skip the twin that was offered first for up to eight (mm/ksm.c, skip_age).
  */
 #define PATIENCE_SCANS 12
+/* Nothing is offered by an audit that is older than this. */
+#define OFFER_AUDIT_NS 1000000000ull
 /* A hot block gives up its marks from this level on. */
 #define WITHDRAW_LEVEL 4
 
@@ -38,6 +40,7 @@ static void read_full_scans(struct sksm_tracker *tracker)
 	n = tracker->sys->pread(tracker->full_scans_fd, text, sizeof(text), 0);
 	for (ssize_t i = 0; i < n && text[i] >= '0' && text[i] <= '9'; i++)
 		value = value * 10 + (unsigned int)(text[i] - '0');
+	tracker->scans_seen = n > 0 && tracker->full_scans != (uint8_t)value;
 	if (n > 0)
 		tracker->full_scans = (uint8_t)value;
 }
@@ -162,7 +165,7 @@ static void offer_all(struct sksm_tracker *tracker)
 		    sksm_ranges_overlap(&tracker->audit.sensitive, start,
 					start + SKSM_BLOCK_BYTES))
 			continue;
-		if (offer_block(tracker, block) == -ENOMEM)
+		if (sksm_tracker_stops(tracker) || offer_block(tracker, block) == -ENOMEM)
 			break;
 	}
 }
@@ -206,17 +209,37 @@ static bool is_withdrawn(const struct sksm_block *block)
 	return true;
 }
 
-/* Give up on pages that ksmd had its scans for; unmark blocks that turned hot. */
+/*
+ * ksmd has made a scan: what became of the offered pages? Of those that it merges, the first of
+ * each content becomes the merged frame where it is, and keeps its protection: no look shows that
+ * it was merged (mm/ksm.c, try_to_merge_two_pages; seen on 6.18). Bit 56 does.
+ */
+static void follow_up(struct sksm_tracker *tracker, struct sksm_block *block)
+{
+	if (sksm_tracker_pagemap(tracker, block))
+		return;
+	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++) {
+		uint8_t state = block->state[page];
+
+		if (state != SKSM_PAGE_OFFERED && state != SKSM_PAGE_REFUSED)
+			continue;
+		if (sksm_entry_shared(tracker->pagemap[page]))
+			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_MERGED);
+		else if (state == SKSM_PAGE_OFFERED &&
+			 (uint8_t)(tracker->full_scans - block->stamp[page]) >= PATIENCE_SCANS)
+			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_REFUSED);
+	}
+}
+
+/* See to offered pages; unmark blocks that turned hot. */
 static void maintain(struct sksm_tracker *tracker)
 {
 	struct sksm_block *block, *next;
 
 	HASH_ITER(hh, tracker->blocks.table, block, next) {
-		for (unsigned int page = 0; block->count[SKSM_PAGE_OFFERED] &&
-		     page < SKSM_BLOCK_PAGES; page++)
-			if (block->state[page] == SKSM_PAGE_OFFERED &&
-			    (uint8_t)(tracker->full_scans - block->stamp[page]) >= PATIENCE_SCANS)
-				sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_REFUSED);
+		if (tracker->scans_seen && (block->count[SKSM_PAGE_OFFERED] ||
+					    block->count[SKSM_PAGE_REFUSED]))
+			follow_up(tracker, block);
 		if (block->level < WITHDRAW_LEVEL || block->adopted ||
 		    block->count[SKSM_PAGE_OFFERED] || block->count[SKSM_PAGE_MERGED] ||
 		    block->count[SKSM_PAGE_ZERO] || is_withdrawn(block))
@@ -236,5 +259,6 @@ void sksm_offer_pass(struct sksm_tracker *tracker)
 		return;
 	/* A mapping may have been locked or marked since it was digested. */
 	sksm_account_audit(tracker, true);
-	offer_all(tracker);
+	if (tracker->audit.done_ns + OFFER_AUDIT_NS >= tracker->now_ns)
+		offer_all(tracker);
 }

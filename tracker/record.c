@@ -68,13 +68,36 @@ static bool is_absurd(const struct sksm_counters *counters)
 	       counters->shared_unmergeable >> 57 || counters->sensitive_skipped >> 57;
 }
 
-/* Terminate a string of @size bytes and replace what a terminal would act upon. */
+/* Length of the UTF-8 character at @text that JSON and a terminal can take; 0: none. */
+static size_t character_length(const char *text)
+{
+	const unsigned char *c = (const unsigned char *)text;
+	size_t length = c[0] < 0x80 ? 1 : c[0] >= 0xf0 ? 4 : c[0] >= 0xe0 ? 3 : 2;
+
+	if (c[0] < 0x20 || c[0] == 0x7f || (c[0] >= 0x80 && c[0] < 0xc2) || c[0] > 0xf4)
+		return 0;
+	for (size_t i = 1; i < length; i++)
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+	/* Overlong forms, surrogates, what lies behind Unicode, and the C1 control characters. */
+	if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] >= 0xa0) ||
+	    (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] >= 0x90) ||
+	    (c[0] == 0xc2 && c[1] < 0xa0))
+		return 0;
+	return length;
+}
+
+/* Terminate a string of @size bytes and replace what cannot be shown. */
 static void clean_string(char *text, size_t size)
 {
 	text[size - 1] = '\0';
-	for (; *text; text++)
-		if ((unsigned char)*text < 0x20 || (unsigned char)*text == 0x7f)
+	while (*text) {
+		size_t length = character_length(text);
+
+		if (!length)
 			*text = '?';
+		text += length ? length : 1;
+	}
 }
 
 int sksm_record_decode(struct sksm_record *ret, const void *data, size_t length,

@@ -123,7 +123,7 @@ bool sksm_region_eligible(const struct sksm_options *options, const struct sksm_
 {
 	if (!vma->readable || !(options->track & track_bit(vma->kind)))
 		return false;
-	/* Copied pages of a private file mapping exist only where it is or was writable. */
+	/* Copied pages of a private file mapping come to be only where it is writable. */
 	if (vma->kind == SKSM_VMA_FILE && !vma->writable)
 		return false;
 	/* A thread's stack: guard page below. Nothing else in the map tells it. */
@@ -251,8 +251,10 @@ static void register_pieces(struct registering *work, uint64_t start, uint64_t e
 	while (sksm_map_next(&regions->map, &vma) > 0 && vma.start < end) {
 		uint64_t from = vma.start > start ? vma.start : start;
 		uint64_t to = vma.end < end ? vma.end : end;
+		int error = from < to ? sksm_scan_register(regions->sys, work->uffd, from, to) : 0;
 
-		if (from < to && sksm_scan_register(regions->sys, work->uffd, from, to) < 0)
+		/* Short of memory: not the fault of this mapping, it is tried again. */
+		if (error && error != -ENOMEM)
 			sksm_ranges_append(&work->failed, regions->arena, from, to);
 	}
 }
@@ -261,7 +263,7 @@ static void register_range(void *arg, uint64_t start, uint64_t end)
 {
 	struct registering *work = arg;
 
-	if (sksm_scan_register(work->regions->sys, work->uffd, start, end) < 0)
+	if (sksm_scan_register(work->regions->sys, work->uffd, start, end))
 		register_pieces(work, start, end);
 }
 
@@ -333,13 +335,15 @@ int sksm_regions_refresh(struct sksm_regions *regions, int uffd, sksm_regions_go
 
 int sksm_regions_reregister(struct sksm_regions *regions, int uffd, uint64_t start, uint64_t end)
 {
-	struct sksm_ranges failed = { 0 };
+	struct registering work = { .regions = regions, .uffd = uffd };
 	int error = sksm_scan_register(regions->sys, uffd, start, end);
 
-	if (error && error != -ENOMEM &&
-	    sksm_ranges_append(&failed, regions->arena, start, end)) {
-		merge_ranges(&regions->refused, &failed, regions->arena);
-		sksm_ranges_free(&failed, regions->arena);
-	}
-	return error;
+	if (!error || error == -ENOMEM)
+		return error;
+	register_pieces(&work, start, end);
+	if (!work.failed.count)
+		return 0;
+	merge_ranges(&regions->refused, &work.failed, regions->arena);
+	sksm_ranges_free(&work.failed, regions->arena);
+	return -EBUSY;
 }

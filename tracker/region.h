@@ -70,7 +70,8 @@ int sksm_regions_refresh(struct sksm_regions *regions, int uffd, sksm_regions_go
 
 /*
  * A scan saw that the kernel no longer has [@start, @end) registered (remapped since the last
- * refresh). Registers it anew; where that fails the range counts as refused. 0 or -errno.
+ * refresh). Registers it anew; mappings where that fails count as refused: -EBUSY.
+ * 0 where all went well; -ENOMEM: nothing was done, try again.
  */
 int sksm_regions_reregister(struct sksm_regions *regions, int uffd, uint64_t start, uint64_t end);
 
@@ -80,7 +81,7 @@ int sksm_regions_reregister(struct sksm_regions *regions, int uffd, uint64_t sta
 bool sksm_regions_backed(const struct sksm_regions *regions, uint64_t start, uint64_t end);
 
 /*
- * True where @vma may be watched by its kind, permissions and size alone; @before is the mapping
+ * True where @vma may be watched by its kind and permissions alone; @before is the mapping
  * below it (start == end: none).
  */
 bool sksm_region_eligible(const struct sksm_options *options, const struct sksm_vma *vma,

@@ -66,8 +66,9 @@ int sksm_scan_look(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, u
 	return n;
 }
 
-int64_t sksm_scan_arm(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, uint64_t end,
-		      unsigned int also, struct sksm_page_region *runs, int capacity)
+int sksm_scan_arm_runs(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, uint64_t end,
+		       unsigned int also, struct sksm_page_region *runs, int capacity,
+		       uint64_t *ret_walked)
 {
 	uint64_t not = (also & SKSM_ARM_FILE ? 0 : SKSM_PAGE_IS_FILE) |
 		       (also & SKSM_ARM_HUGE ? 0 : SKSM_PAGE_IS_HUGE) |
@@ -75,6 +76,8 @@ int64_t sksm_scan_arm(const struct sksm_sys *sys, int pagemap_fd, uint64_t start
 	struct sksm_pm_scan_arg arg = {
 		.size = sizeof(arg),
 		.flags = SKSM_PM_SCAN_WP_MATCHING,
+		.start = start,
+		.end = end,
 		.vec = (uintptr_t)runs,
 		.vec_len = (uint64_t)capacity,
 		.category_inverted = not,
@@ -83,21 +86,30 @@ int64_t sksm_scan_arm(const struct sksm_sys *sys, int pagemap_fd, uint64_t start
 		.category_anyof_mask = SKSM_PAGE_IS_PRESENT | SKSM_PAGE_IS_SWAPPED,
 		.return_mask = SKSM_PAGE_IS_WRITTEN,
 	};
+	int n = sys->ioctl(pagemap_fd, SKSM_PAGEMAP_SCAN, &arg);
+
+	if (n >= 0)
+		*ret_walked = arg.walk_end;
+	return n;
+}
+
+int64_t sksm_scan_arm(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, uint64_t end,
+		      unsigned int also, struct sksm_page_region *runs, int capacity)
+{
 	int64_t pages = 0;
 
 	while (start < end) {
-		int n;
+		uint64_t walked = start;
+		int n = sksm_scan_arm_runs(sys, pagemap_fd, start, end, also, runs, capacity,
+					   &walked);
 
-		arg.start = start;
-		arg.end = end;
-		n = sys->ioctl(pagemap_fd, SKSM_PAGEMAP_SCAN, &arg);
 		if (n < 0)
 			return n;
 		for (int i = 0; i < n; i++)
 			pages += (int64_t)((runs[i].end - runs[i].start) >> SKSM_PAGE_SHIFT);
-		if (arg.walk_end <= start)
+		if (walked <= start)
 			break;
-		start = arg.walk_end;
+		start = walked;
 	}
 	return pages;
 }

@@ -60,6 +60,14 @@ int64_t sksm_scan_arm(const struct sksm_sys *sys, int pagemap_fd, uint64_t start
 		      unsigned int also, struct sksm_page_region *runs, int capacity);
 
 /*
+ * The same in one call, told page by page: up to @capacity runs of pages that it armed. Returns
+ * their number or -errno; nothing at or behind *ret_walked was touched.
+ */
+int sksm_scan_arm_runs(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, uint64_t end,
+		       unsigned int also, struct sksm_page_region *runs, int capacity,
+		       uint64_t *ret_walked);
+
+/*
  * Read the /proc/PID/pagemap entries of @pages pages from @start into @ret. 0 or -errno.
  * Bit 56 needs no privilege; frame numbers do.
  */

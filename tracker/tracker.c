@@ -26,6 +26,19 @@ static unsigned int read_max_mappings(const struct sksm_sys *sys)
 	return (value ? value : DEFAULT_MAX_MAP_COUNT) / 2;
 }
 
+/* The stamps have 8 bits: the age, eight times over, and several passes fit into them. */
+static void choose_tick(struct sksm_tracker *tracker)
+{
+	uint64_t age_ns = (uint64_t)tracker->options->age_ms * 1000000;
+	uint64_t interval_ns = (uint64_t)tracker->options->interval_ms * 1000000;
+
+	tracker->tick_ns = age_ns / 16 > interval_ns / 8 ? age_ns / 16 : interval_ns / 8;
+	if (tracker->tick_ns < MIN_TICK_NS)
+		tracker->tick_ns = MIN_TICK_NS;
+	if (age_ns)
+		tracker->age_ticks = (unsigned int)(age_ns / tracker->tick_ns) + 1;
+}
+
 static void *page_aligned(unsigned char *pointer)
 {
 	return (void *)(((uintptr_t)pointer + SKSM_PAGE_BYTES - 1) & -SKSM_PAGE_BYTES);
@@ -90,9 +103,7 @@ struct sksm_tracker *sksm_tracker_init(const struct sksm_sys *sys,
 	tracker->domain_fd = domain_fd;
 	tracker->engine = sksm_probe_engine(&probe, options);
 	tracker->max_mappings = read_max_mappings(sys);
-	tracker->tick_ns = (uint64_t)options->age_ms * 1000000 / 16;
-	if (tracker->tick_ns < MIN_TICK_NS)
-		tracker->tick_ns = MIN_TICK_NS;
+	choose_tick(tracker);
 	*ret_reason = open_kernel(tracker);
 	if (*ret_reason) {
 		arena = tracker->arena;
@@ -135,6 +146,10 @@ static void open_index(struct sksm_tracker *tracker)
 		return;
 	tracker->index_open = !sksm_index_open(&tracker->index, tracker->sys, &tracker->arena,
 					       tracker->domain_fd, pages);
+	if (tracker->index_open)
+		sksm_content_republish(tracker);
+	/* A member that passes rarely is not to be taken for dead. */
+	tracker->index.lease_ns += 4ull * tracker->options->interval_ms * 1000000;
 	tracker->index_retry_ns = tracker->now_ns + INDEX_RETRY_NS;
 }
 
@@ -149,6 +164,7 @@ uint64_t sksm_tracker_pass(struct sksm_tracker *tracker)
 			   sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID), 0);
 	if (sksm_regions_refresh(&tracker->regions, tracker->uffd, sksm_look_forget, tracker) == 0)
 		sksm_look_pass(tracker);
+	sksm_heat_pass(tracker);
 	open_index(tracker);
 	sksm_content_pass(tracker);
 	sksm_offer_pass(tracker);

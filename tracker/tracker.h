@@ -53,6 +53,10 @@ struct sksm_tracker {
 	uint64_t tick_ns;	/* grain of sksm_block.stamp */
 	uint64_t next_lookups_ns;
 	uint64_t audited_merged;	/* merged pages that we knew of at the last audit */
+	const uint32_t *stop;	/* not 0 there: end the pass soon, somebody waits; may be NULL */
+	unsigned int age_ticks;	/* an armed page is invariant after so many */
+	bool scans_seen;	/* ksmd made a full scan since the last pass */
+	bool published;		/* in the last pass */
 	bool lookups_due;	/* some page of ours may have got a twin */
 	uint8_t tick;
 	uint8_t full_scans;	/* low bits of ksmd's count */
@@ -98,9 +102,8 @@ void sksm_look_pass(struct sksm_tracker *tracker);
 /* look.c: the pages of [start, end) are gone: forget them. */
 void sksm_look_forget(void *tracker, uint64_t start, uint64_t end);
 
-/* heat.c: judge a block after it was looked at; arm what should be armed. */
-void sksm_heat_block(struct sksm_tracker *tracker, struct sksm_block *block,
-		     const struct sksm_look *look);
+/* heat.c: judge all blocks after they were looked at; arm what should be armed. */
+void sksm_heat_pass(struct sksm_tracker *tracker);
 
 /* content.c: digest and publish what has become invariant; learn of new twins. */
 void sksm_content_pass(struct sksm_tracker *tracker);
@@ -117,6 +120,9 @@ unsigned int sksm_content_digest(struct sksm_tracker *tracker, struct sksm_block
 void sksm_content_publish(struct sksm_tracker *tracker, struct sksm_block *block,
 			  unsigned int page);
 
+/* content.c: publish all digested pages: the index is new. */
+void sksm_content_republish(struct sksm_tracker *tracker);
+
 /* huge.c: one step for a block that is a huge page left whole. */
 void sksm_huge_step(struct sksm_tracker *tracker, struct sksm_block *block);
 
@@ -129,6 +135,11 @@ void sksm_account_pass(struct sksm_tracker *tracker);
 
 /* The pagemap entries of a whole block into tracker->pagemap. 0 or -errno. */
 int sksm_tracker_pagemap(struct sksm_tracker *tracker, const struct sksm_block *block);
+
+static inline bool sksm_tracker_stops(const struct sksm_tracker *tracker)
+{
+	return tracker->stop && __atomic_load_n(tracker->stop, __ATOMIC_RELAXED);
+}
 
 /* A present page whose frame somebody else maps too: shared by fork, or merged. */
 static inline bool sksm_entry_shared(uint64_t entry)
