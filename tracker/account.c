@@ -8,15 +8,16 @@
 #include "sys.h"
 
 /*
- * An audit after merges were seen or undone: not more often than this, and not for more than 1 %
- * of the time; where nothing changed, rarely, since others may have left the frames we share.
+ * How old an audit may get, and what part of the time it may take. Where many pages wait for it,
+ * or merges were seen or undone: 1 %. For a few pages, and where nothing changed (others may have
+ * left the frames that we share): 0.05 %.
  */
+#define AUDIT_FRESH_NS 500000000ull	/* or half the age, where that is less */
 #define AUDIT_CHANGED_NS 2000000000ull
-#define AUDIT_CHANGED_FACTOR 100
 #define AUDIT_CALM_NS 30000000000ull
-#define AUDIT_CALM_FACTOR 2000
-/* One that a decision waits for: may be as old as this, and as half the age. */
-#define AUDIT_FRESH_NS 500000000ull
+#define AUDIT_SOON_FACTOR 100
+#define AUDIT_LATER_FACTOR 2000
+#define AUDIT_MANY_PAGES 256
 /* Shared memory is counted once in so many passes. */
 #define SHARED_EVERY_PASSES 16
 
@@ -81,21 +82,25 @@ static void verify_shared(struct sksm_tracker *tracker, struct sksm_block *block
 	}
 }
 
-void sksm_account_audit(struct sksm_tracker *tracker, bool wanted)
+static uint64_t audit_interval_ns(const struct sksm_tracker *tracker, uint64_t waiting_pages)
 {
-	struct sksm_audit *audit = &tracker->audit;
-	uint64_t now_ns = sksm_clock_ns(CLOCK_BOOTTIME);
-	uint64_t age_ns = audit->done_ns ? now_ns - audit->done_ns : UINT64_MAX;
-	bool changed = wanted || merged_pages(tracker) != tracker->audited_merged;
-	uint64_t fresh_ns = least((uint64_t)tracker->options->age_ms * 500000, AUDIT_FRESH_NS);
-	uint64_t least_ns = wanted ? fresh_ns : changed ? AUDIT_CHANGED_NS : AUDIT_CALM_NS;
-	uint64_t factor = changed ? AUDIT_CHANGED_FACTOR : AUDIT_CALM_FACTOR;
-	struct sksm_block *block, *next;
-	uint64_t cpu_ns;
+	bool changed = merged_pages(tracker) != tracker->audited_merged;
+	bool soon = changed || waiting_pages >= AUDIT_MANY_PAGES;
+	uint64_t ns = changed ? AUDIT_CHANGED_NS : AUDIT_CALM_NS, cost_ns;
 
-	if (least_ns < audit->cost_ns * factor)
-		least_ns = audit->cost_ns * factor;
-	if (age_ns < least_ns)
+	if (waiting_pages)
+		ns = least((uint64_t)tracker->options->age_ms * 500000, AUDIT_FRESH_NS);
+	cost_ns = tracker->audit.cost_ns * (soon ? AUDIT_SOON_FACTOR : AUDIT_LATER_FACTOR);
+	return ns > cost_ns ? ns : cost_ns;
+}
+
+void sksm_account_audit(struct sksm_tracker *tracker, uint64_t waiting_pages)
+{
+	uint64_t now_ns = sksm_clock_ns(CLOCK_BOOTTIME), cpu_ns;
+	struct sksm_audit *audit = &tracker->audit;
+	struct sksm_block *block, *next;
+
+	if (audit->done_ns && now_ns - audit->done_ns < audit_interval_ns(tracker, waiting_pages))
 		return;
 	cpu_ns = sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	if (sksm_audit_run(audit, tracker->sys, &tracker->arena))
@@ -209,7 +214,7 @@ void sksm_account_pass(struct sksm_tracker *tracker)
 	struct sksm_counters *counters = &tracker->counters;
 
 	if (merged_pages(tracker) != tracker->audited_merged || counters->merged)
-		sksm_account_audit(tracker, false);
+		sksm_account_audit(tracker, 0);
 	counters->passes++;
 	counters->tracked = tracker->regions.tracked_bytes;
 	counters->resident = sum_states(tracker, SKSM_PAGE_LOOSE, SKSM_PAGE_SHARED);

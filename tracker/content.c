@@ -116,14 +116,36 @@ static void digest_block(struct sksm_tracker *tracker, struct sksm_block *block)
 	}
 }
 
-static bool has_ripe(const struct sksm_tracker *tracker, const struct sksm_block *block)
+/* Pages of a block that wait to be digested. */
+static unsigned int count_ripe(const struct sksm_tracker *tracker, const struct sksm_block *block)
 {
+	unsigned int ripe = 0;
+
+	if (block->huge != SKSM_HUGE_NO)
+		return tracker->now_ns >= block->next_arm_ns ? SKSM_BLOCK_PAGES : 0;
 	if (!block->count[SKSM_PAGE_ARMED])
-		return false;
+		return 0;
 	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
-		if (is_ripe(tracker, block, page))
-			return true;
-	return false;
+		ripe += is_ripe(tracker, block, page);
+	return ripe;
+}
+
+/*
+ * Memory that is marked sensitive is not even digested. What is ripe has been there for the age,
+ * so the audit must be younger than that. Few pages are not worth one of their own.
+ */
+static bool is_audited(struct sksm_tracker *tracker)
+{
+	struct sksm_block *block, *next;
+	uint64_t ripe = 0;
+
+	HASH_ITER(hh, tracker->blocks.table, block, next)
+		ripe += count_ripe(tracker, block);
+	if (!ripe)
+		return false;
+	sksm_account_audit(tracker, ripe);
+	return tracker->audit.done_ns + (uint64_t)tracker->options->age_ms * 1000000 >=
+	       tracker->now_ns;
 }
 
 /* Publish everything again: the table is new. */
@@ -170,6 +192,10 @@ static void look_up_block(struct sksm_tracker *tracker, struct sksm_block *block
 		}
 	}
 	block->retries += retried;
+	/* A huge page may have become worth giving up: no need to wait for its turn. */
+	if (block->huge == SKSM_HUGE_KNOWN &&
+	    block->count[SKSM_PAGE_TWIN] * 2 >= SKSM_BLOCK_PAGES)
+		block->next_arm_ns = 0;
 }
 
 /* Some page of ours got a twin, or a process that had one went: which? */
@@ -211,28 +237,16 @@ static void beat(struct sksm_tracker *tracker)
 		look_up_all(tracker);
 }
 
-void sksm_content_pass(struct sksm_tracker *tracker)
+static void digest_ripe(struct sksm_tracker *tracker)
 {
 	struct sksm_block *block, *next;
-	bool audited = false;
 
-	if (tracker->index_open)
-		beat(tracker);
 	HASH_ITER(hh, tracker->blocks.table, block, next) {
-		if (block->huge == SKSM_HUGE_NO ? !has_ripe(tracker, block) :
-		    tracker->now_ns < block->next_arm_ns)
+		if (!count_ripe(tracker, block))
 			continue;
 		sksm_budget_update(&tracker->budget, sksm_clock_ns(CLOCK_BOOTTIME),
 				   sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID), 0);
 		if (!sksm_budget_left(&tracker->budget) || sksm_tracker_stops(tracker))
-			break;
-		/* Memory that is marked sensitive is not even digested. */
-		if (!audited)
-			sksm_account_audit(tracker, true);
-		audited = true;
-		/* What is ripe has been there for the age: the audit must be younger than that. */
-		if (tracker->audit.done_ns + (uint64_t)tracker->options->age_ms * 1000000 <
-		    tracker->now_ns)
 			break;
 		if (!tracker->options->merge_sensitive &&
 		    sksm_ranges_overlap(&tracker->audit.sensitive, sksm_block_start(block),
@@ -243,6 +257,14 @@ void sksm_content_pass(struct sksm_tracker *tracker)
 		else
 			digest_block(tracker, block);
 	}
+}
+
+void sksm_content_pass(struct sksm_tracker *tracker)
+{
+	if (tracker->index_open)
+		beat(tracker);
+	if (is_audited(tracker))
+		digest_ripe(tracker);
 	if (tracker->index_open)
 		sksm_index_flush(&tracker->index);
 }

@@ -258,7 +258,7 @@ void sksm_offer_pass(struct sksm_tracker *tracker)
 	if (!tracker->blocks.total[SKSM_PAGE_TWIN])
 		return;
 	/* A mapping may have been locked or marked since it was digested. */
-	sksm_account_audit(tracker, true);
+	sksm_account_audit(tracker, tracker->blocks.total[SKSM_PAGE_TWIN]);
 	if (tracker->audit.done_ns + OFFER_AUDIT_NS >= tracker->now_ns)
 		offer_all(tracker);
 }

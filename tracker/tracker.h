@@ -129,8 +129,13 @@ void sksm_huge_step(struct sksm_tracker *tracker, struct sksm_block *block);
 /* offer.c: place runs of twins with the engine, give up on refused ones, take back hot ones. */
 void sksm_offer_pass(struct sksm_tracker *tracker);
 
-/* account.c: audit smaps where due, fill in the counters. */
-void sksm_account_audit(struct sksm_tracker *tracker, bool wanted);
+/*
+ * account.c: audit smaps where that is due: sooner where pages wait for it, the more of them the
+ * sooner, since it walks all page tables of the process.
+ */
+void sksm_account_audit(struct sksm_tracker *tracker, uint64_t waiting_pages);
+
+/* account.c: fill in the counters. */
 void sksm_account_pass(struct sksm_tracker *tracker);
 
 /* The pagemap entries of a whole block into tracker->pagemap. 0 or -errno. */

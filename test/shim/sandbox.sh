@@ -2,11 +2,15 @@
 # Seccomp filters that know none of our calls.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 provoke
-for how in tsync thread strict; do
+for how in tsync thread strict fork again; do
 	compare $how "$victims/sandbox" $how
 	recorded "$how was tracked until then" \
 		"(.command | test(\"sandbox $how\$\")) and .tracked > 60000000"
 done
+# A question is no filter.
+compare query "$victims/sandbox" query
+recorded "a query leaves us awake" \
+	'(.command | test("sandbox query$")) and .tracked > 60000000 and .dormant == null'
 compare ownuffd "$victims/ownuffd"
 SKSM_INTERVAL_MS=1000 compare ownuffd_slow "$victims/ownuffd" 100
 recorded "ownuffd was tracked" '.comm == "ownuffd" and .tracked > 0'

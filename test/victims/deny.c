@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * deny ERRNO CALL[,CALL...] COMMAND [ARG...]: run a command whose listed system calls fail with
- * ERRNO, as on another kernel or in a sandbox.
+ * ERRNO, as on another kernel or in a sandbox. KILL in place of ERRNO kills the process for them.
  */
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -23,40 +23,45 @@ static const struct {
 	CALL(setpriority), CALL(prctl), CALL(futex), CALL(gettid), CALL(clock_nanosleep),
 	CALL(pwrite64), CALL(flock), CALL(linkat), CALL(renameat2), CALL(rt_sigprocmask),
 	CALL(set_robust_list), CALL(rseq), CALL(kcmp), CALL(getdents64), CALL(membarrier),
+	CALL(geteuid), CALL(getrusage),
 };
 
 static const struct {
 	const char *name;
-	unsigned int number;
-} errors[] = { { "ENOSYS", ENOSYS }, { "EPERM", EPERM }, { "EINVAL", EINVAL },
-	       { "ENOMEM", ENOMEM }, { "EBUSY", EBUSY }, { "EAGAIN", EAGAIN }, { "EIO", EIO } };
+	unsigned int action;
+} errors[] = {
+	{ "ENOSYS", SECCOMP_RET_ERRNO | ENOSYS }, { "EPERM", SECCOMP_RET_ERRNO | EPERM },
+	{ "EINVAL", SECCOMP_RET_ERRNO | EINVAL }, { "ENOMEM", SECCOMP_RET_ERRNO | ENOMEM },
+	{ "EBUSY", SECCOMP_RET_ERRNO | EBUSY },	  { "EAGAIN", SECCOMP_RET_ERRNO | EAGAIN },
+	{ "EIO", SECCOMP_RET_ERRNO | EIO },	  { "KILL", SECCOMP_RET_KILL_PROCESS },
+};
 
 int main(int argc, char **argv)
 {
 	static struct sock_filter code[2 * sizeof(calls) / sizeof(calls[0]) + 2];
 	struct sock_fprog program = { 0, code };
-	unsigned int error = 0;
+	unsigned int action = 0;
 	char *name;
 
 	if (argc < 4)
 		return 2;
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
 		if (strcmp(argv[1], errors[i].name) == 0)
-			error = errors[i].number;
+			action = errors[i].action;
 	code[program.len++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0);
 	for (name = strtok(argv[2], ","); name; name = strtok(NULL, ",")) {
 		size_t i = 0;
 
 		while (i < sizeof(calls) / sizeof(calls[0]) && strcmp(name, calls[i].name) != 0)
 			i++;
-		if (i == sizeof(calls) / sizeof(calls[0]) || !error) {
+		if (i == sizeof(calls) / sizeof(calls[0]) || !action) {
 			fprintf(stderr, "deny: unknown: %s %s\n", argv[1], name);
 			return 2;
 		}
 		code[program.len++] = (struct sock_filter)
 			BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, calls[i].number, 0, 1);
 		code[program.len++] = (struct sock_filter)
-			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error);
+			BPF_STMT(BPF_RET | BPF_K, action);
 	}
 	code[program.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||

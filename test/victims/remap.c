@@ -2,7 +2,7 @@
 /*
  * remap [SECONDS [BYTES]]: hold one mapping whose chunks of 64 KiB are in turn the same in every
  * copy of this program and unique, wait, then resize, move and advise it as the one mapping that
- * it is for the program.
+ * it is for the program. "remap mistake": what no program may do, and what it finds afterwards.
  */
 #include <sys/mman.h>
 
@@ -38,12 +38,59 @@ static void verify(size_t count)
 
 static bool resize(size_t from, size_t to, int flags)
 {
-	void *moved = mremap(memory, from * PAGE, to * PAGE, flags);
+	void *moved;
 
-	if (moved == MAP_FAILED)
+	/* What succeeds says nothing of errno, whatever it took. */
+	errno = E2BIG;
+	moved = mremap(memory, from * PAGE, to * PAGE, flags);
+	if (moved == MAP_FAILED || errno != E2BIG)
 		return false;
 	memory = moved;
 	return true;
+}
+
+/* Mappings of this process that are mergeable, as smaps tells. */
+static unsigned int count_marked(void)
+{
+	FILE *smaps = fopen("/proc/self/smaps", "re");
+	unsigned int marked = 0;
+	char line[512];
+
+	if (!smaps)
+		die("/proc/self/smaps");
+	while (fgets(line, sizeof(line), smaps))
+		marked += strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " mg") != NULL;
+	fclose(smaps);
+	return marked;
+}
+
+/* Two mappings of different protection taken for one. */
+static int make_mistake(void)
+{
+	size_t bytes = 32 << 20;
+	void *moved;
+
+	pages = bytes / PAGE;
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		die("mmap");
+	for (size_t page = 0; page < pages; page++)
+		page_write(memory + page * PAGE, tag_of(page));
+	/* The second half is of one content, which offers would take. */
+	for (size_t page = pages / 2; page < pages; page++)
+		page_write(memory + page * PAGE, 1);
+	sleep_ms(500);
+	if (mprotect(memory, bytes / 2, PROT_READ) < 0)
+		die("mprotect");
+	sleep_ms(50);
+	errno = 0;
+	moved = mremap(memory, bytes, 2 * bytes, MREMAP_MAYMOVE);
+	printf("over two mappings: %s\n", moved == MAP_FAILED ? strerror(errno) : "ok");
+	printf("marked: %u\n", count_marked());
+	errno = E2BIG;
+	moved = mremap(memory, bytes / 2, bytes, MREMAP_MAYMOVE);
+	printf("over one: %s, %s\n", moved == MAP_FAILED ? "failed" : "ok", strerror(errno));
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -52,6 +99,8 @@ int main(int argc, char **argv)
 	size_t bytes = argc > 2 ? parse_size(argv[2]) : 32 << 20;
 	void *target;
 
+	if (argc > 1 && strcmp(argv[1], "mistake") == 0)
+		return make_mistake();
 	pages = bytes / PAGE;
 	unique = mix(now_ms() ^ (uint64_t)getpid() << 40);
 	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
