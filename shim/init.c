@@ -41,6 +41,28 @@ static void silence(const char *name, const char *value, const char *expected, v
 {
 }
 
+/*
+ * Sanitizers replace memcpy and its kin by functions that look for the state of the thread that
+ * calls them; ours has none. These are theirs, where they are loaded.
+ */
+void __asan_init(void) __attribute__((weak));
+void __msan_init(void) __attribute__((weak));
+void __tsan_init(void) __attribute__((weak));
+
+static bool is_sanitized(void)
+{
+	return __asan_init || __msan_init || __tsan_init;
+}
+
+/* Valgrind simulates threads itself and ends the program at a clone it does not know. */
+static bool is_valgrind(char *const envp[])
+{
+	for (; envp && *envp; envp++)
+		if (strncmp(*envp, "LD_PRELOAD=", 11) == 0 && strstr(*envp, "/vgpreload_"))
+			return true;
+	return false;
+}
+
 static bool log_is_off(char *const envp[])
 {
 	for (; envp && *envp; envp++)
@@ -160,7 +182,7 @@ __attribute__((constructor)) static void shim_init(int argc, char *argv[], char 
 	/* The loader drops preloads of setuid programs, but not those in /etc/ld.so.preload. */
 	if (getauxval(AT_SECURE))
 		return;
-	if (!shim_trial_survived())
+	if (is_valgrind(envp) || is_sanitized() || !shim_trial_survived())
 		return;
 	sksm_options_parse(&shim.options, envp, log_is_off(envp) ? silence : complain, NULL);
 	if (shim.options.mode == SKSM_MODE_OFF)

@@ -29,6 +29,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "clone.h"
 #include "shim.h"
 #include "tracker/abi.h"
 #include "tracker/domain.h"
@@ -265,12 +266,13 @@ void shim_thread_start(void)
 
 	if (!start_allowed(control))
 		return;
+	__atomic_store_n(&control->interrupted, 0, __ATOMIC_RELEASE);
 	control->stop = 0;
 	/* Every signal, glibc's internal ones too: it does not expect a thread of ours. */
 	sksm_call4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(all));
 	__atomic_store_n(&control->phase, SHIM_RUNNING, __ATOMIC_RELEASE);
-	tid = clone(thread_main, shim.reservation + SHIM_BLOCK_AT, flags, control, &control->tid,
-		    fill_thread_block(), &control->tid);
+	tid = (int)shim_clone(flags, shim.reservation + SHIM_BLOCK_AT, &control->tid,
+			      &control->tid, fill_thread_block(), thread_main, control);
 	sksm_call4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, sizeof(old));
 	if (tid < 0) {
 		shim_record_dormant("a thread cannot be made");
@@ -310,6 +312,6 @@ void shim_thread_release(void)
 	struct shim_control *control = shim.control;
 
 	if (__atomic_sub_fetch(&control->holds, 1, __ATOMIC_SEQ_CST) == 0 &&
-	    __atomic_exchange_n(&control->interrupted, 0, __ATOMIC_ACQ_REL))
+	    __atomic_load_n(&control->interrupted, __ATOMIC_ACQUIRE))
 		shim_thread_start();
 }

@@ -5,6 +5,7 @@
  * of its own for the filter to kill, makes every call that we make. Its exit signal is none, so
  * no wait of the program ever sees it.
  */
+#include "clone.h"
 #include "shim.h"
 
 #include <fcntl.h>
@@ -98,7 +99,8 @@ bool shim_trial_survived(void)
 
 	if (!has_filter())
 		return true;
-	pid = clone(try_calls, stack + sizeof(stack), CLONE_VM | CLONE_VFORK, (void *)&survived);
+	pid = (int)shim_clone(CLONE_VM | CLONE_VFORK, stack + sizeof(stack), NULL, NULL, NULL,
+			      try_calls, (void *)&survived);
 	/* Where wait4 may be what kills, the dead child stays until the program ends. */
 	if (pid > 0 && survived)
 		sksm_call4(SYS_wait4, pid, 0, __WCLONE, 0);

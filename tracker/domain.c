@@ -24,13 +24,15 @@ static bool is_ours(int fd, mode_t type, mode_t forbidden)
 
 static int open_directory(const struct sksm_sys *sys, int parent_fd, const char *path)
 {
-	int fd, error;
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int fd = sys->openat(parent_fd, path, flags, 0), error;
 
-	/* EEXIST is the usual case; any other failure shows when the directory is opened. */
-	error = (int)sksm_call3(SYS_mkdirat, parent_fd, path, 0700);
-	fd = sys->openat(parent_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
-	if (fd == -ENOENT && error < 0 && error != -EEXIST)
-		return error;
+	if (fd == -ENOENT) {
+		error = (int)sksm_call3(SYS_mkdirat, parent_fd, path, 0700);
+		if (error && error != -EEXIST)
+			return error;
+		fd = sys->openat(parent_fd, path, flags, 0);
+	}
 	/* What O_NOFOLLOW | O_DIRECTORY answers to a symbolic link. */
 	if (fd == -ELOOP || fd == -ENOTDIR)
 		return -EPERM;

@@ -294,6 +294,18 @@ static void merge_ranges(struct sksm_ranges *into, const struct sksm_ranges *mor
 	*into = all;
 }
 
+struct keeping {
+	struct sksm_ranges ranges;
+	struct sksm_arena *arena;
+};
+
+static void keep_range(void *arg, uint64_t start, uint64_t end)
+{
+	struct keeping *keeping = arg;
+
+	sksm_ranges_append(&keeping->ranges, keeping->arena, start, end);
+}
+
 int sksm_regions_refresh(struct sksm_regions *regions, int uffd, sksm_regions_gone_fn gone,
 			 void *arg)
 {
@@ -323,6 +335,12 @@ int sksm_regions_refresh(struct sksm_regions *regions, int uffd, sksm_regions_go
 	sksm_ranges_free(&regions->shared, regions->arena);
 	regions->shared = reading.shared;
 	if (work.failed.count) {
+		struct keeping keeping = { .arena = regions->arena };
+
+		/* Not ours: neither looked at nor armed, not even in this pass. */
+		subtract(&regions->watched, &work.failed, keep_range, &keeping);
+		sksm_ranges_free(&regions->watched, regions->arena);
+		regions->watched = keeping.ranges;
 		merge_ranges(&regions->refused, &work.failed, regions->arena);
 		sksm_ranges_free(&work.failed, regions->arena);
 	}
