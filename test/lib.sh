@@ -110,7 +110,22 @@ ksm_settings() {
 	done
 }
 
-ksm_before=$(ksm_settings)
+# What is found while a pacer pulses is not what it will put back. The state file is there from
+# before its first change until after its last.
+ksm_settings_at_rest() {
+	local state=/run/sksm/pacer.state settings end=$((SECONDS + 60))
+
+	while [ $SECONDS -lt $end ]; do
+		if [ ! -e $state ]; then
+			settings=$(ksm_settings)
+			[ -e $state ] || break
+		fi
+		sleep 0.1
+	done
+	echo "${settings:-$(ksm_settings)}"
+}
+
+ksm_before=$(ksm_settings_at_rest)
 
 ksm_as_before() {
 	[ "$(ksm_settings)" = "$ksm_before" ]

@@ -25,16 +25,25 @@ kill_in_pulse() {
 	wait_until 10 all_gone || fail "SIGKILL does not end them"
 	wait "${pids[@]}" 2>/dev/null
 	pids=()
-	ksm_as_before && fail "the settings were not left behind: this test shows nothing"
-	pass "SIGKILL leaves the settings behind"
+	! ksm_as_before
 }
 
-kill_in_pulse
+# A pulse may end in the very moment of the kill: then nothing is shown, and it is tried again.
+leave_behind() {
+	local i
+
+	for ((i = 0; i < 5; i++)); do
+		kill_in_pulse && { pass "SIGKILL leaves the settings behind"; return; }
+	done
+	fail "the settings were never left behind: this test shows nothing"
+}
+
+leave_behind
 recorded "the killed programs" '.comm == "hold" and .state == "killed" and .tracked > 200000000'
 check "the next run" "$sksm_run" -- sleep 1
 machine_is_as_before
 
-kill_in_pulse
+leave_behind
 check "sksm-pacer --restore" "$sksm_pacer" --restore
 check "--restore has put everything back" ksm_as_before
 check "--restore with nothing to repair" "$sksm_pacer" --restore

@@ -40,6 +40,6 @@ if (!isMainThread) {
 JS
 compare node node work.js
 check "node did its work" grep -q '^sum ' node.out
-recorded "node" '.comm == "node" and .tracked > 60000000 and .passes > 0'
+recorded "node" '.comm == "node" and .tracked > 20000000 and .passes > 0'
 compare throw node -e 'throw new TypeError("on purpose")'
 finish
