@@ -2,7 +2,8 @@
 /*
  * Calls that want a process with one thread, or change what a thread is: ours steps aside for
  * them and comes back afterwards, made by the thread that called and so with the ids it has then.
- * These hooks wait for our thread to end: usually microseconds, at most one bounded kernel call.
+ * These hooks wait for our thread to end: usually microseconds, at most one step of a pass (a
+ * region looked at, a block digested, an audit), and never more than 2 s.
  */
 #include "shim.h"
 
