@@ -225,7 +225,8 @@ void sksm_account_pass(struct sksm_tracker *tracker)
 	counters->offered = sum_states(tracker, SKSM_PAGE_OFFERED, SKSM_PAGE_ZERO);
 	counters->pending = sum_states(tracker, SKSM_PAGE_OFFERED, SKSM_PAGE_OFFERED);
 	counters->sensitive_skipped = count_sensitive(tracker);
-	counters->own = tracker->arena.used_bytes;
+	counters->own = count_present(tracker, (uintptr_t)tracker->arena.start,
+				      (uintptr_t)tracker->arena.usable);
 	if (tracker->index_open && tracker->index.members_used > 1)
 		counters->own += (128ull << tracker->index.order) /
 				 (tracker->index.members_used - 1);

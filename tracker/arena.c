@@ -7,8 +7,7 @@
 #include "abi.h"
 #include "sys.h"
 
-#define MIN_SHIFT 5
-#define MAX_BYTES ((size_t)1 << (MIN_SHIFT + SKSM_ARENA_CLASSES - 1))
+#define MAX_BYTES (128ul << 20)
 /* Access is opened in steps of this size: few system calls, few page tables. */
 #define STEP_BYTES (256u << 10)
 /* From here on, freed memory goes back to the kernel. */
@@ -57,18 +56,19 @@ void sksm_arena_fini(struct sksm_arena *arena)
 			(size_t)(arena->first - arena->start));
 }
 
+/* Powers of two, and half-way between them. */
+static size_t class_bytes(unsigned int class)
+{
+	return (size_t)(class % 2 ? 96 : 64) << class / 2;
+}
+
 static unsigned int class_of(size_t size)
 {
 	unsigned int class = 0;
 
-	while ((size_t)1 << (class + MIN_SHIFT) < size)
+	while (class_bytes(class) < size)
 		class++;
 	return class;
-}
-
-static size_t class_bytes(unsigned int class)
-{
-	return (size_t)1 << (class + MIN_SHIFT);
 }
 
 /* Make [next, next + bytes) accessible. */

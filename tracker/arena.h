@@ -18,7 +18,7 @@
 
 struct sksm_sys;
 
-#define SKSM_ARENA_CLASSES 23	/* powers of two from 32 bytes to 128 MiB */
+#define SKSM_ARENA_CLASSES 43	/* 64, 96, 128, 192 ... bytes, to 128 MiB */
 
 struct sksm_arena {
 	const struct sksm_sys *sys;

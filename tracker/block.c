@@ -46,7 +46,7 @@ void sksm_blocks_delete(struct sksm_blocks *blocks, struct sksm_block *block)
 	for (unsigned int i = 0; i < SKSM_BLOCK_WORDS; i++)
 		blocks->armed -= (uint64_t)__builtin_popcountll(block->armed[i]);
 	HASH_DELETE(hh, blocks->table, block);
-	sksm_arena_free(blocks->arena, block->digest, SKSM_BLOCK_PAGES * sizeof(*block->digest));
+	sksm_arena_free(blocks->arena, block->digests, sizeof(*block->digests));
 	sksm_arena_free(blocks->arena, block, sizeof(*block));
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is known of each page, kept by blocks of 2 MiB: the size of a huge page, and the grain at
- * which heat is judged. Blocks exist only where something is in memory; about 1.5 KiB each, and
- * 4 KiB more once contents were digested.
+ * which heat is judged. Blocks exist only where something is in memory; 1.5 KiB each, and 3 KiB more
+ * once contents were digested.
  */
 #ifndef SKSM_BLOCK_H
 #define SKSM_BLOCK_H
@@ -45,6 +45,12 @@ enum sksm_huge_phase {
 	SKSM_HUGE_KNOWN,	/* all pages digested and published; the sample is kept */
 };
 
+/* Of each page of a block, or 0. A digest has 48 bits (digest.h). */
+struct sksm_digests {
+	uint32_t high[SKSM_BLOCK_PAGES];
+	uint16_t low[SKSM_BLOCK_PAGES];
+};
+
 struct sksm_block {
 	uint64_t number;		/* address >> SKSM_BLOCK_SHIFT */
 	UT_hash_handle hh;
@@ -54,12 +60,13 @@ struct sksm_block {
 	uint64_t next_arm_ns;		/* loose pages stay so until then */
 	uint64_t since_ns;		/* huge: when the sample was taken */
 	uint64_t sample;		/* huge: digest of the sample */
-	uint64_t *digest;		/* SKSM_BLOCK_PAGES of them, or NULL */
+	struct sksm_digests *digests;	/* or NULL */
 	uint16_t count[SKSM_PAGE_STATES];
 	uint16_t writes;		/* faults seen in the current pass */
 	uint8_t level;			/* heat: loose pages wait interval << level */
 	uint8_t age_shift;		/* merges undone: the age is longer by this power of 2 */
 	uint8_t retries;		/* times that refused pages were offered again */
+	uint8_t retry_round;		/* sksm_tracker.lookup_round of the last time */
 	uint8_t huge;			/* enum sksm_huge_phase */
 	bool sampling;			/* a few pages are armed to learn whether it is hot */
 	bool proven;			/* was calm when looked at last */
@@ -93,7 +100,24 @@ void sksm_blocks_delete(struct sksm_blocks *blocks, struct sksm_block *block);
 void sksm_block_set(struct sksm_blocks *blocks, struct sksm_block *block, unsigned int page,
 		    enum sksm_page_state state);
 
-/* Digests kept for @page? Then its digest is in block->digest. */
+/* The digest of @page, 0 where there is none. */
+static inline uint64_t sksm_block_digest(const struct sksm_block *block, unsigned int page)
+{
+	if (!block->digests)
+		return 0;
+	return (uint64_t)block->digests->high[page] << 32 |
+	       (uint32_t)block->digests->low[page] << 16;
+}
+
+/* block->digests is there. */
+static inline void sksm_block_set_digest(struct sksm_block *block, unsigned int page,
+					 uint64_t digest)
+{
+	block->digests->high[page] = (uint32_t)(digest >> 32);
+	block->digests->low[page] = (uint16_t)(digest >> 16);
+}
+
+/* Digests kept for @page? */
 static inline bool sksm_page_digested(uint8_t state)
 {
 	return state >= SKSM_PAGE_UNIQUE && state <= SKSM_PAGE_ZERO;

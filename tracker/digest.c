@@ -19,5 +19,6 @@ uint64_t sksm_digest_page(const struct sksm_digester *digester, const void *page
 	uint64_t digest = XXH3_64bits_withSecret(page, SKSM_PAGE_BYTES, digester->secret,
 						 sizeof(digester->secret));
 
-	return digest ? digest : 1;
+	digest &= ~0xffffull;
+	return digest ? digest : 1ull << 16;
 }

@@ -45,7 +45,7 @@ static void start_over(struct sksm_tracker *tracker, struct sksm_block *block, u
 	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++) {
 		if (block->state[page] <= SKSM_PAGE_LOOSE)
 			continue;
-		sksm_content_withdraw(tracker, block, page);
+		sksm_twins_withdraw(tracker, block, page);
 		sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_LOOSE);
 	}
 	if (block->huge != SKSM_HUGE_NEW && block->level < 8)
@@ -71,7 +71,7 @@ static void digest_all(struct sksm_tracker *tracker, struct sksm_block *block)
 		}
 		done = sksm_content_digest(tracker, block, page, SKSM_COPY_PAGES);
 		for (unsigned int i = 0; i < done; i++)
-			sksm_content_publish(tracker, block, page + i);
+			sksm_twins_publish(tracker, block, page + i);
 	}
 	block->huge = SKSM_HUGE_KNOWN;
 }

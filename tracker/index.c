@@ -6,7 +6,10 @@
 
 #include "arena.h"
 
-#define SNAPSHOT_MAX (16u << 20)
+/* Buckets that are read and written at once: 4 KiB. */
+#define SPAN_SHIFT 5
+#define SPAN_BUCKETS (1u << SPAN_SHIFT)
+#define NO_OP UINT32_MAX
 
 /*
  * An entry: 28 bits of the digest, how many pages were published (up to 15), and two owners of
@@ -40,11 +43,10 @@ static uint32_t tag_of(uint64_t digest)
 	return (uint32_t)(digest >> 36);
 }
 
-static uint64_t bucket_offset(const struct sksm_index *index, uint64_t digest)
+static unsigned int bucket_of(const struct sksm_index *index, uint64_t digest)
 {
-	uint64_t bucket = digest & ((1ull << index->order) - 1);
-
-	return SKSM_TABLE_HEADER + bucket * SKSM_INDEX_WAYS * 8;
+	/* Of the 48 bits, those that the tag leaves. */
+	return (unsigned int)(digest >> 16 & ((1ull << index->order) - 1));
 }
 
 /* A page of this member has a twin. */
@@ -56,21 +58,6 @@ static void notify(struct sksm_index *index, uint16_t owner)
 		index->self_event = true;
 	else
 		index->to_notify[slot / 8] |= (uint8_t)(1u << slot % 8);
-}
-
-static int read_bucket(struct sksm_index *index, uint64_t offset,
-		       uint64_t bucket[SKSM_INDEX_WAYS])
-{
-	ssize_t size = SKSM_INDEX_WAYS * 8, n;
-
-	if (index->snapshot) {
-		memcpy(bucket, (char *)index->snapshot + (offset - SKSM_TABLE_HEADER), (size_t)size);
-		return 0;
-	}
-	n = index->sys->pread(index->fd, bucket, (size_t)size, offset);
-	if (n < 0)
-		return (int)n;
-	return n == size ? 0 : -EIO;
 }
 
 static int find_tag(const uint64_t bucket[SKSM_INDEX_WAYS], uint32_t tag)
@@ -116,18 +103,13 @@ static bool add_to(struct sksm_index *index, struct entry *entry)
 	return true;
 }
 
-int sksm_index_publish(struct sksm_index *index, uint64_t digest)
+static int publish_in(struct sksm_index *index, uint64_t *bucket, uint64_t digest)
 {
-	uint64_t offset = bucket_offset(index, digest), bucket[SKSM_INDEX_WAYS], raw;
+	int i = find_tag(bucket, tag_of(digest));
 	struct entry entry;
 	bool twin = false;
-	int error, i;
 
-	error = read_bucket(index, offset, bucket);
-	if (error)
-		return error;
 	index->publishes++;
-	i = find_tag(bucket, tag_of(digest));
 	if (i >= 0) {
 		entry = unpack(bucket[i]);
 		twin = add_to(index, &entry);
@@ -139,23 +121,17 @@ int sksm_index_publish(struct sksm_index *index, uint64_t digest)
 		}
 		entry = (struct entry){ .tag = tag_of(digest), .count = 1, .a = index->me };
 	}
-	raw = pack(&entry);
-	if (raw != bucket[i] && sksm_write_at(index->fd, &raw, 8, offset + (uint64_t)i * 8) != 8)
-		return -ENOSPC;
+	bucket[i] = pack(&entry);
 	return twin;
 }
 
-void sksm_index_withdraw(struct sksm_index *index, uint64_t digest)
+static int withdraw_in(struct sksm_index *index, uint64_t *bucket, uint64_t digest)
 {
-	uint64_t offset = bucket_offset(index, digest), bucket[SKSM_INDEX_WAYS], raw;
+	int i = find_tag(bucket, tag_of(digest));
 	struct entry entry;
-	int i;
 
-	if (read_bucket(index, offset, bucket))
-		return;
-	i = find_tag(bucket, tag_of(digest));
 	if (i < 0)
-		return;
+		return 0;
 	entry = unpack(bucket[i]);
 	if (entry.b == index->me) {
 		entry.b = 0;
@@ -166,21 +142,16 @@ void sksm_index_withdraw(struct sksm_index *index, uint64_t digest)
 	/* A count that has saturated is no longer known. */
 	if (entry.count < 15 && entry.count)
 		entry.count--;
-	raw = entry.a || entry.count > 1 ? pack(&entry) : 0;
-	sksm_write_at(index->fd, &raw, 8, offset + (uint64_t)i * 8);
+	bucket[i] = entry.a || entry.count > 1 ? pack(&entry) : 0;
+	return 0;
 }
 
-int sksm_index_lookup(struct sksm_index *index, uint64_t digest)
+static int look_up_in(struct sksm_index *index, uint64_t *bucket, uint64_t digest)
 {
-	uint64_t offset = bucket_offset(index, digest), bucket[SKSM_INDEX_WAYS], raw;
+	int i = find_tag(bucket, tag_of(digest));
 	bool live_a, live_b, mine;
 	struct entry entry;
-	int error, i;
 
-	error = read_bucket(index, offset, bucket);
-	if (error)
-		return error;
-	i = find_tag(bucket, tag_of(digest));
 	if (i < 0) {
 		/* A writer that raced with us, or a bucket that was full, took it away. */
 		i = find_place(index, bucket);
@@ -202,33 +173,127 @@ int sksm_index_lookup(struct sksm_index *index, uint64_t digest)
 		else
 			add_to(index, &entry);
 	}
-	raw = pack(&entry);
-	if (sksm_write_at(index->fd, &raw, 8, offset + (uint64_t)i * 8) != 8)
-		return -ENOSPC;
-	if (index->snapshot)
-		index->snapshot[(offset - SKSM_TABLE_HEADER) / 8 + (uint64_t)i] = raw;
+	bucket[i] = pack(&entry);
 	return entry.b != 0;
 }
 
-void sksm_index_enter_lookups(struct sksm_index *index)
+static int apply_in(struct sksm_index *index, uint64_t *bucket, const struct sksm_index_op *op)
 {
-	size_t size = (size_t)128 << index->order;
-	uint64_t *copy;
-
-	if (size > SNAPSHOT_MAX)
-		return;
-	copy = sksm_arena_alloc(index->arena, size);
-	if (!copy)
-		return;
-	if (index->sys->pread(index->fd, copy, size, SKSM_TABLE_HEADER) == (ssize_t)size)
-		index->snapshot = copy;
-	else
-		sksm_arena_free(index->arena, copy, size);
+	switch (op->kind) {
+	case SKSM_INDEX_PUBLISH:
+		return publish_in(index, bucket, op->digest);
+	case SKSM_INDEX_WITHDRAW:
+		return withdraw_in(index, bucket, op->digest);
+	default:
+		return look_up_in(index, bucket, op->digest);
+	}
 }
 
-void sksm_index_leave_lookups(struct sksm_index *index)
+/* Entries of @now that differ from @before go to the file, in one write. 0 or -ENOSPC. */
+static int write_changed(const struct sksm_index *index, const uint64_t *before,
+			 const uint64_t *now, unsigned int count, uint64_t offset)
 {
-	if (index->snapshot)
-		sksm_arena_free(index->arena, index->snapshot, (size_t)128 << index->order);
-	index->snapshot = NULL;
+	unsigned int from = 0;
+	long bytes;
+
+	while (count && now[count - 1] == before[count - 1])
+		count--;
+	while (from < count && now[from] == before[from])
+		from++;
+	bytes = (long)(count - from) * 8;
+	if (!bytes)
+		return 0;
+	return sksm_write_at(index->fd, now + from, (size_t)bytes, offset + from * 8ull) == bytes ?
+	       0 : -ENOSPC;
+}
+
+/*
+ * Apply the list of operations that starts at @first, all of whose buckets lie in one span: read
+ * what they need of it, change it, write it back. What others write in between is lost; they find
+ * out when they look their pages up.
+ */
+static void apply_span(struct sksm_index *index, struct sksm_index_op *ops, uint32_t first)
+{
+	uint64_t before[SPAN_BUCKETS * SKSM_INDEX_WAYS], now[SPAN_BUCKETS * SKSM_INDEX_WAYS];
+	unsigned int low = UINT32_MAX, high = 0, entries;
+	uint64_t offset;
+	int error = 0;
+	ssize_t size;
+
+	for (uint32_t i = first; i != NO_OP; i = ops[i].next) {
+		unsigned int bucket = bucket_of(index, ops[i].digest);
+
+		low = bucket < low ? bucket : low;
+		high = bucket > high ? bucket : high;
+	}
+	entries = (high - low + 1) * SKSM_INDEX_WAYS;
+	offset = SKSM_TABLE_HEADER + low * SKSM_INDEX_WAYS * 8ull;
+	size = index->sys->pread(index->fd, before, entries * 8, offset);
+	if (size != (ssize_t)entries * 8)
+		error = size < 0 ? (int)size : -EIO;
+	memcpy(now, before, entries * 8);
+	for (uint32_t i = first; i != NO_OP; i = ops[i].next) {
+		unsigned int at = (bucket_of(index, ops[i].digest) - low) * SKSM_INDEX_WAYS;
+
+		ops[i].result = (int16_t)(error ? error : apply_in(index, now + at, &ops[i]));
+	}
+	if (!error)
+		error = write_changed(index, before, now, entries, offset);
+	for (uint32_t i = first; error && i != NO_OP; i = ops[i].next)
+		ops[i].result = (int16_t)error;
+}
+
+void sksm_index_apply(struct sksm_index *index, struct sksm_index_op *ops, unsigned int count)
+{
+	unsigned int spans = 1u << (index->order - SPAN_SHIFT);
+	uint32_t *heads = NULL;
+
+	if (count > 1)
+		heads = sksm_arena_alloc(index->arena, spans * sizeof(*heads));
+	if (!heads) {
+		for (uint32_t i = 0; i < count; i++) {
+			ops[i].next = NO_OP;
+			apply_span(index, ops, i);
+		}
+		return;
+	}
+	memset(heads, 0xff, spans * sizeof(*heads));
+	/* From the last to the first, so that each list is in the order of the operations. */
+	for (uint32_t i = count; i-- > 0;) {
+		uint32_t *head = &heads[bucket_of(index, ops[i].digest) >> SPAN_SHIFT];
+
+		ops[i].next = *head;
+		*head = i;
+	}
+	/* Members that publish at the same time had better not be at the same place. */
+	for (unsigned int i = 0; i < spans; i++) {
+		uint32_t head = heads[(i + index->slot * (spans / 8 + 1)) % spans];
+
+		if (head != NO_OP)
+			apply_span(index, ops, head);
+	}
+	sksm_arena_free(index->arena, heads, spans * sizeof(*heads));
+}
+
+static int apply_one(struct sksm_index *index, enum sksm_index_op_kind kind, uint64_t digest)
+{
+	struct sksm_index_op op = { .kind = kind, .digest = digest };
+
+	sksm_index_apply(index, &op, 1);
+	return op.result;
+}
+
+int sksm_index_publish(struct sksm_index *index, uint64_t digest)
+{
+	return apply_one(index, SKSM_INDEX_PUBLISH, digest);
+}
+
+void sksm_index_withdraw(struct sksm_index *index, uint64_t digest)
+{
+	apply_one(index, SKSM_INDEX_WITHDRAW, digest);
+}
+
+int sksm_index_lookup(struct sksm_index *index, uint64_t digest)
+{
+	return apply_one(index, SKSM_INDEX_LOOKUP, digest);
 }

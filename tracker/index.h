@@ -51,7 +51,6 @@ struct sksm_index {
 	uint64_t overflows;
 	uint8_t to_notify[SKSM_INDEX_MEMBERS / 8];	/* at the next flush */
 	uint8_t asked[SKSM_INDEX_MEMBERS / 8];	/* since the last beat: whether it lives after all */
-	uint64_t *snapshot;	/* a copy of the table while many digests are looked up */
 };
 
 /* What sksm_index_beat found, bits. */
@@ -74,16 +73,37 @@ void sksm_index_close(struct sksm_index *index);
  */
 int sksm_index_beat(struct sksm_index *index);
 
+enum sksm_index_op_kind {
+	/*
+	 * Publish a page of ours. 1: it has a twin, in this or another living process; 0: no twin is
+	 * known; -errno: it could not be published (-ENOSPC: its bucket is full).
+	 */
+	SKSM_INDEX_PUBLISH,
+	/* A page of ours no longer has this content. */
+	SKSM_INDEX_WITHDRAW,
+	/* Has a page that we published a twin by now? 1, 0 or -errno. Publishes it again where lost. */
+	SKSM_INDEX_LOOKUP,
+};
+
+struct sksm_index_op {
+	uint64_t digest;
+	void *block;		/* with page: whose digest; the caller's alone */
+	uint32_t next;		/* the index' own */
+	int16_t result;		/* of PUBLISH and LOOKUP */
+	uint16_t kind : 4;	/* enum sksm_index_op_kind */
+	uint16_t page : 12;
+};
+
 /*
- * Publish a page of ours. 1: it has a twin, in this or another living process; 0: no twin is
- * known; -errno: it could not be published (-ENOSPC: its bucket is full).
+ * Do @count operations, those on one digest in the order given, and set their results. The more at
+ * once, the cheaper: the table is read and written by spans of 4 KiB, a system call each, and a
+ * span is visited once.
  */
+void sksm_index_apply(struct sksm_index *index, struct sksm_index_op *ops, unsigned int count);
+
+/* One operation. */
 int sksm_index_publish(struct sksm_index *index, uint64_t digest);
-
-/* A page of ours no longer has this content. */
 void sksm_index_withdraw(struct sksm_index *index, uint64_t digest);
-
-/* Has a page that we published a twin by now? 1, 0 or -errno. Publishes it again where lost. */
 int sksm_index_lookup(struct sksm_index *index, uint64_t digest);
 
 /*
@@ -91,12 +111,5 @@ int sksm_index_lookup(struct sksm_index *index, uint64_t digest);
  * batch, never before: who is told early looks early, and misses the rest for good.
  */
 void sksm_index_flush(struct sksm_index *index);
-
-/*
- * Between these two, lookups read a copy of the table where that is cheaper. No publishing and
- * no withdrawing in between.
- */
-void sksm_index_enter_lookups(struct sksm_index *index);
-void sksm_index_leave_lookups(struct sksm_index *index);
 
 #endif

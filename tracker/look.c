@@ -32,7 +32,7 @@ static void drop_page(struct sksm_tracker *tracker, struct sksm_block *block, un
 		      enum sksm_page_state state)
 {
 	if (sksm_page_digested(block->state[page]))
-		sksm_content_withdraw(tracker, block, page);
+		sksm_twins_withdraw(tracker, block, page);
 	sksm_block_set(&tracker->blocks, block, page, state);
 }
 
@@ -40,8 +40,8 @@ static void drop_page(struct sksm_tracker *tracker, struct sksm_block *block, un
 static void page_merged(struct sksm_tracker *tracker, struct sksm_block *block,
 			unsigned int page, bool zero)
 {
-	if (zero && !sksm_page_digested(block->state[page]) && block->digest)
-		block->digest[page] = tracker->digester.zero;
+	if (zero && !sksm_page_digested(block->state[page]) && block->digests)
+		sksm_block_set_digest(block, page, tracker->digester.zero);
 	/* Without a digest there is nothing to withdraw later: 0 stands for that. */
 	sksm_block_set(&tracker->blocks, block, page, zero ? SKSM_PAGE_ZERO : SKSM_PAGE_MERGED);
 }

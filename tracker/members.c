@@ -139,8 +139,8 @@ static unsigned int order_for(uint64_t pages)
 {
 	unsigned int order = SKSM_INDEX_MIN_ORDER;
 
-	/* Half full at most, to begin with. */
-	while (order < SKSM_INDEX_MAX_ORDER && (uint64_t)SKSM_INDEX_WAYS << order < pages * 2)
+	/* Between 40 % and 80 % full, to begin with. */
+	while (order < SKSM_INDEX_MAX_ORDER && (uint64_t)SKSM_INDEX_WAYS << order < pages * 5 / 4)
 		order++;
 	return order;
 }
@@ -243,7 +243,6 @@ void sksm_index_close(struct sksm_index *index)
 {
 	uint32_t nobody = 0;
 
-	sksm_index_leave_lookups(index);
 	if (index->me)
 		sksm_write_at(index->members_fd, &nobody, sizeof(nobody), sksm_member_offset(index->slot) +
 			 offsetof(struct sksm_member, pid));

@@ -147,7 +147,7 @@ static void open_index(struct sksm_tracker *tracker)
 	tracker->index_open = !sksm_index_open(&tracker->index, tracker->sys, &tracker->arena,
 					       tracker->domain_fd, pages);
 	if (tracker->index_open)
-		sksm_content_republish(tracker);
+		sksm_twins_republish(tracker);
 	/* A member that passes rarely is not to be taken for dead. */
 	tracker->index.lease_ns += 4ull * tracker->options->interval_ms * 1000000;
 	tracker->index_retry_ns = tracker->now_ns + INDEX_RETRY_NS;

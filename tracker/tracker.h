@@ -6,7 +6,7 @@
  *
  * A pass: regions are brought in step with the kernel's map; each is scanned (look.c); what was
  * written is taken back, what is new or calm again is armed (heat.c); what stayed unwritten for
- * the age is digested and published (content.c); runs of pages with a twin are offered to the
+ * the age is digested (content.c) and published (twins.c); runs of pages with a twin are offered to the
  * merge engine (offer.c); the counters are published in the record (account.c).
  */
 #ifndef SKSM_TRACKER_H
@@ -48,6 +48,8 @@ struct sksm_tracker {
 	int uffd;
 	int full_scans_fd;	/* of ksmd, or -errno */
 	bool index_open;
+	struct sksm_index_op *ops;	/* collected for the index, or NULL */
+	unsigned int op_count;
 	uint64_t index_retry_ns;
 	uint64_t now_ns;	/* CLOCK_BOOTTIME at the start of the pass */
 	uint64_t tick_ns;	/* grain of sksm_block.stamp */
@@ -58,6 +60,7 @@ struct sksm_tracker {
 	bool scans_seen;	/* ksmd made a full scan since the last pass */
 	bool published;		/* in the last pass */
 	bool lookups_due;	/* some page of ours may have got a twin */
+	uint8_t lookup_round;	/* counts the times when all pages were looked up */
 	uint8_t tick;
 	uint8_t full_scans;	/* low bits of ksmd's count */
 	unsigned int max_mappings;	/* offers keep the process below this number */
@@ -105,23 +108,29 @@ void sksm_look_forget(void *tracker, uint64_t start, uint64_t end);
 /* heat.c: judge all blocks after they were looked at; arm what should be armed. */
 void sksm_heat_pass(struct sksm_tracker *tracker);
 
-/* content.c: digest and publish what has become invariant; learn of new twins. */
+/* content.c: digest and publish what has become invariant. */
 void sksm_content_pass(struct sksm_tracker *tracker);
-
-/* content.c: a page leaves the digested states: withdraw it from the index. */
-void sksm_content_withdraw(struct sksm_tracker *tracker, struct sksm_block *block,
-			   unsigned int page);
 
 /* content.c: digest [first, first + count) of a block into digest[]; pages that could be read. */
 unsigned int sksm_content_digest(struct sksm_tracker *tracker, struct sksm_block *block,
 				 unsigned int first, unsigned int count);
 
-/* content.c: publish a digested page: it becomes UNIQUE or TWIN. */
-void sksm_content_publish(struct sksm_tracker *tracker, struct sksm_block *block,
-			  unsigned int page);
+/* twins.c: say that we live; learn of new twins, of a new table. */
+void sksm_twins_pass(struct sksm_tracker *tracker);
 
-/* content.c: publish all digested pages: the index is new. */
-void sksm_content_republish(struct sksm_tracker *tracker);
+/* twins.c: a page was digested: it is UNIQUE, or TWIN as soon as it is known (at a flush). */
+void sksm_twins_publish(struct sksm_tracker *tracker, struct sksm_block *block,
+			unsigned int page);
+
+/* twins.c: a page leaves the digested states. */
+void sksm_twins_withdraw(struct sksm_tracker *tracker, struct sksm_block *block,
+			 unsigned int page);
+
+/* twins.c: publish all digested pages: the index is new. */
+void sksm_twins_republish(struct sksm_tracker *tracker);
+
+/* twins.c: do what was collected. Before blocks are deleted. */
+void sksm_twins_flush(struct sksm_tracker *tracker);
 
 /* huge.c: one step for a block that is a huge page left whole. */
 void sksm_huge_step(struct sksm_tracker *tracker, struct sksm_block *block);

@@ -86,7 +86,7 @@ Test(block, random_sets)
 					(round % 2 ? (1ull << 43) - 8 : 0));
 		cr_assert_not_null(block);
 		if (unit_random(&seed) % 1000 == 0) {
-			block->digest = sksm_arena_alloc(&table.arena, SKSM_BLOCK_PAGES * 8);
+			block->digests = sksm_arena_alloc(&table.arena, sizeof(*block->digests));
 			sksm_blocks_delete(&table.blocks, block);
 		} else {
 			sksm_block_set(&table.blocks, block,
