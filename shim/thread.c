@@ -25,11 +25,11 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 
 #include "clone.h"
+#include "leader.h"
 #include "shim.h"
 #include "tracker/abi.h"
 #include "tracker/domain.h"
@@ -39,52 +39,11 @@
 #define HOLD_MAX_NS 2000000000ull
 /* Passes without anything to watch until the thread ends. */
 #define IDLE_PASSES 5
-#define SLICE_NS 500000000u
+/* A wake-up costs some 60 us of CPU time, more than what is done then. */
+#define SLICE_NS 1000000000u
 
 #define futex(address, operation, value, timeout) \
 	sksm_call6(SYS_futex, address, operation, value, timeout, 0, 0)
-
-/*
- * Are we the last thread, but for a leader that has exited? Then *ret_status is what the leader
- * passed to exit. The status of the thread that ends last is that of the process (since 5.17).
- */
-static bool is_alone(int *ret_status)
-{
-	const char *p, *last;
-	char text[512];
-	struct stat st;
-	int code = 0;
-
-	if (sksm_call4(SYS_newfstatat, AT_FDCWD, "/proc/self/task", &st, 0) || st.st_nlink > 4)
-		return false;
-	if (sksm_read_file(&sksm_sys_kernel, AT_FDCWD, "/proc/self/stat", text, sizeof(text)) <= 0)
-		return false;
-	p = strrchr(text, ')');
-	if (!p || p[1] != ' ' || p[2] != 'Z')
-		return false;
-	/* exit_code is the last field, a wait status. */
-	last = strrchr(p, ' ');
-	for (last++; *last >= '0' && *last <= '9'; last++)
-		code = code * 10 + (*last - '0');
-	*ret_status = code >> 8 & 0xff;
-	return true;
-}
-
-/* Did the leader change its user by a bare system call, which set*id hooks do not see? */
-static bool has_other_ids(void)
-{
-	unsigned int ruid, euid, suid, rgid, egid, sgid;
-	struct sksm_ids ids;
-	char text[2048];
-
-	if (sksm_read_file(&sksm_sys_kernel, AT_FDCWD, "/proc/self/status", text,
-			   sizeof(text)) <= 0 || !shim_parse_ids(text, &ids))
-		return false;
-	sksm_call3(SYS_getresuid, &ruid, &euid, &suid);
-	sksm_call3(SYS_getresgid, &rgid, &egid, &sgid);
-	return ids.uid[0] != ruid || ids.uid[1] != euid || ids.uid[2] != suid ||
-	       ids.gid[0] != rgid || ids.gid[1] != egid || ids.gid[2] != sgid;
-}
 
 static uint64_t thread_cpu_ns(void)
 {
@@ -98,26 +57,35 @@ static bool is_asked_to_stop(const struct shim_control *control)
 
 /*
  * Sleep for @ns, until we are to stop, or until the process is no longer one to work for, which
- * is looked at twice a second however long the pause. True: go on.
+ * is looked at once a second however long the pause. True: go on.
  */
-static bool sleep_ns(struct shim_control *control, uint64_t ns)
+static bool sleep_ns(struct shim_control *control, const struct sksm_tracker *tracker,
+		     const struct shim_leader *leader, uint64_t ns)
 {
-	uint64_t until_ns = sksm_clock_ns(CLOCK_MONOTONIC) + ns, now_ns;
+	uint64_t now_ns = sksm_clock_ns(CLOCK_MONOTONIC), until_ns = now_ns + ns;
+	const uint64_t least_ns = now_ns + (uint64_t)shim.options.interval_ms * 1000000;
 
 	for (;;) {
-		struct timespec ts = { 0 };
+		struct timespec ts;
+		uint64_t slice_ns;
 
-		if (is_asked_to_stop(control) || is_alone(&control->exit_status))
+		now_ns = sksm_clock_ns(CLOCK_MONOTONIC);
+		if (is_asked_to_stop(control) ||
+		    shim_leader_is_gone(leader, &control->exit_status))
 			return false;
-		if (has_other_ids()) {
+		if (shim_leader_has_other_ids(leader, now_ns >= until_ns)) {
 			/* The program's next wait makes a thread with the ids it has now. */
 			control->next_rss_kb = 0;
 			return false;
 		}
-		now_ns = sksm_clock_ns(CLOCK_MONOTONIC);
 		if (now_ns >= until_ns)
 			return true;
-		ts.tv_nsec = (long)(until_ns - now_ns < SLICE_NS ? until_ns - now_ns : SLICE_NS);
+		/* A pause for want of budget is not cut short: then nothing could be done. */
+		if (now_ns >= least_ns && sksm_budget_left(&tracker->budget) &&
+		    sksm_tracker_stirs(tracker))
+			return true;
+		slice_ns = until_ns - now_ns < SLICE_NS ? until_ns - now_ns : SLICE_NS;
+		ts = (struct timespec){ (time_t)(slice_ns / SLICE_NS), (long)(slice_ns % SLICE_NS) };
 		futex(&control->stop, FUTEX_WAIT, 0, &ts);
 	}
 }
@@ -148,8 +116,10 @@ static void inherit_counters(struct shim_control *control, struct sksm_tracker *
 
 static void run_passes(struct shim_control *control, struct sksm_tracker *tracker)
 {
+	struct shim_leader leader;
 	unsigned int idle = 0;
 
+	shim_leader_open(&leader);
 	inherit_counters(control, tracker);
 	while (!is_asked_to_stop(control)) {
 		uint64_t pause_ns = sksm_tracker_pass(tracker);
@@ -162,9 +132,10 @@ static void run_passes(struct shim_control *control, struct sksm_tracker *tracke
 					       shim.options.threshold_bytes / 1024;
 			break;
 		}
-		if (!sleep_ns(control, pause_ns))
+		if (!sleep_ns(control, tracker, &leader, pause_ns))
 			break;
 	}
+	shim_leader_close(&leader);
 }
 
 static void give_up(struct shim_control *control, const char *reason)

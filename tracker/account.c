@@ -14,7 +14,7 @@
  */
 #define AUDIT_FRESH_NS 500000000ull	/* or half the age, where that is less */
 #define AUDIT_CHANGED_NS 2000000000ull
-#define AUDIT_CALM_NS 30000000000ull
+#define AUDIT_CALM_NS 60000000000ull
 #define AUDIT_SOON_FACTOR 100
 #define AUDIT_LATER_FACTOR 2000
 #define AUDIT_MANY_PAGES 256

@@ -55,6 +55,7 @@ void sksm_block_set(struct sksm_blocks *blocks, struct sksm_block *block, unsign
 {
 	uint8_t old = block->state[page];
 
+	blocks->changes += old != state;
 	block->count[old]--;
 	block->count[state]++;
 	blocks->total[old]--;

@@ -58,17 +58,19 @@ struct sksm_block {
 	uint64_t armed[SKSM_BLOCK_WORDS];
 	uint64_t offered[SKSM_BLOCK_WORDS];	/* in a mapping that is marked mergeable */
 	uint64_t next_arm_ns;		/* loose pages stay so until then */
+	uint64_t merged_ns;		/* since when pages of it have been merged */
 	uint64_t since_ns;		/* huge: when the sample was taken */
 	uint64_t sample;		/* huge: digest of the sample */
 	struct sksm_digests *digests;	/* or NULL */
 	uint16_t count[SKSM_PAGE_STATES];
 	uint16_t writes;		/* faults seen in the current pass */
 	uint8_t level;			/* heat: loose pages wait interval << level */
-	uint8_t age_shift;		/* merges undone: the age is longer by this power of 2 */
+	uint8_t age_shift;		/* merges undone too soon: the age is longer by this power of 2 */
 	uint8_t retries;		/* times that refused pages were offered again */
 	uint8_t retry_round;		/* sksm_tracker.lookup_round of the last time */
 	uint8_t huge;			/* enum sksm_huge_phase */
-	bool sampling;			/* a few pages are armed to learn whether it is hot */
+	uint8_t sampling;		/* so many pages are armed to learn whether it is hot */
+	bool broken;			/* merges were undone in the current pass */
 	bool proven;			/* was calm when looked at last */
 	bool wrote;			/* written since it was last armed as a whole */
 	bool adopted;			/* was mergeable before we came: not ours to take back */
@@ -81,6 +83,7 @@ struct sksm_blocks {
 	struct sksm_block *table;	/* uthash */
 	uint64_t total[SKSM_PAGE_STATES];	/* pages in each state */
 	uint64_t armed;				/* pages that are write-protected */
+	uint64_t changes;			/* of state, ever */
 };
 
 void sksm_blocks_init(struct sksm_blocks *blocks, struct sksm_arena *arena);

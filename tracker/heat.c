@@ -10,14 +10,27 @@
 #include "sys.h"
 
 #define SAMPLE_PAGES 8
+/* Of a block that is known to be hot, fewer pages are sampled. */
+#define HOT_LEVEL 2
+#define HOT_SAMPLE_PAGES 4
 #define MAX_LEVEL 12
-#define MAX_WAIT_NS 64000000000ull
+/* Looks at hot blocks cost 4 faults each: at this pace 512 a second for 4 GiB. */
+#define MAX_WAIT_NS 16000000000ull
+#define MAX_AGE_SHIFT 3
+/*
+ * A merge and its undoing cost about 15 us a page. Where merged memory was written again soon
+ * after, for three times what it took to see that it was calm, that was not worth it.
+ */
+#define PAYS_FACTOR 3
 
 static uint64_t wait_ns(const struct sksm_tracker *tracker, const struct sksm_block *block)
 {
 	uint64_t ns = (uint64_t)tracker->options->interval_ms * 1000000 << block->level;
 
-	return ns < MAX_WAIT_NS ? ns : MAX_WAIT_NS;
+	if (ns > MAX_WAIT_NS)
+		ns = MAX_WAIT_NS;
+	/* Not all at the same time, so that some block shows soon when the program calms down. */
+	return ns + ns / 16 * (block->number * 2654435761u >> 8 & 7);
 }
 
 static void heat_up(struct sksm_tracker *tracker, struct sksm_block *block)
@@ -80,26 +93,42 @@ static void arm_pages(struct sksm_tracker *tracker, struct sksm_block *block, un
 static void arm_sample(struct sksm_tracker *tracker, struct sksm_block *block)
 {
 	unsigned int loose = block->count[SKSM_PAGE_LOOSE], seen = 0, taken = 0;
-	unsigned int step = loose / SAMPLE_PAGES ? loose / SAMPLE_PAGES : 1;
+	unsigned int size = block->level < HOT_LEVEL ? SAMPLE_PAGES : HOT_SAMPLE_PAGES;
+	unsigned int step = loose / size ? loose / size : 1;
 
-	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES && taken < SAMPLE_PAGES; page++) {
+	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES && taken < size; page++) {
 		if (block->state[page] != SKSM_PAGE_LOOSE || seen++ % step)
 			continue;
 		arm_pages(tracker, block, page, page + 1);
 		taken++;
 	}
-	block->sampling = true;
+	block->sampling = (uint8_t)size;
 }
 
 /* The sample has been out for a pass: was it left alone? */
 static void judge_sample(struct sksm_tracker *tracker, struct sksm_block *block)
 {
-	block->sampling = false;
-	block->proven = block->writes * 4 <= SAMPLE_PAGES;
+	block->proven = block->writes * 4 <= block->sampling;
+	block->sampling = 0;
+	if (block->level >= HOT_LEVEL)
+		tracker->thawing += block->proven ? 1 : -1;
 	if (block->proven)
 		cool_down(block);
 	else
 		heat_up(tracker, block);
+}
+
+/* Merges were undone: did they last long enough to pay? */
+static void judge_breaks(struct sksm_tracker *tracker, struct sksm_block *block)
+{
+	uint64_t pays_ms = PAYS_FACTOR * ((uint64_t)tracker->options->age_ms +
+					  tracker->options->interval_ms);
+
+	block->broken = false;
+	if (tracker->now_ns - block->merged_ns < pays_ms * 1000000)
+		block->age_shift += block->age_shift < MAX_AGE_SHIFT;
+	else
+		block->age_shift -= block->age_shift > 0;
 }
 
 static void judge_writes(struct sksm_tracker *tracker, struct sksm_block *block)
@@ -121,9 +150,11 @@ static void heat_block(struct sksm_tracker *tracker, struct sksm_block *block)
 		judge_sample(tracker, block);
 	else if (block->writes)
 		judge_writes(tracker, block);
+	if (block->broken)
+		judge_breaks(tracker, block);
 	block->writes = 0;
-	if (!block->count[SKSM_PAGE_LOOSE] || tracker->now_ns < block->next_arm_ns ||
-	    !sksm_budget_left(&tracker->budget))
+	if (!block->count[SKSM_PAGE_LOOSE] || !sksm_budget_left(&tracker->budget) ||
+	    (tracker->now_ns < block->next_arm_ns && !tracker->thaw))
 		return;
 	if (!block->proven) {
 		arm_sample(tracker, block);
@@ -139,6 +170,12 @@ void sksm_heat_pass(struct sksm_tracker *tracker)
 {
 	struct sksm_block *block, *next;
 
+	/*
+	 * Programs change their ways as a whole: where more of the hot blocks that were sampled had
+	 * become calm than not, all are sampled now.
+	 */
+	tracker->thaw = tracker->thawing > 0;
+	tracker->thawing = 0;
 	HASH_ITER(hh, tracker->blocks.table, block, next)
 		if (block->huge == SKSM_HUGE_NO)
 			heat_block(tracker, block);

@@ -73,6 +73,9 @@ void sksm_index_close(struct sksm_index *index);
  */
 int sksm_index_beat(struct sksm_index *index);
 
+/* Would the next beat find that a page of ours got a twin? */
+bool sksm_index_has_event(const struct sksm_index *index);
+
 enum sksm_index_op_kind {
 	/*
 	 * Publish a page of ours. 1: it has a twin, in this or another living process; 0: no twin is

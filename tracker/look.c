@@ -42,6 +42,7 @@ static void page_merged(struct sksm_tracker *tracker, struct sksm_block *block,
 {
 	if (zero && !sksm_page_digested(block->state[page]) && block->digests)
 		sksm_block_set_digest(block, page, tracker->digester.zero);
+	sksm_note_merge(tracker, block);
 	/* Without a digest there is nothing to withdraw later: 0 stands for that. */
 	sksm_block_set(&tracker->blocks, block, page, zero ? SKSM_PAGE_ZERO : SKSM_PAGE_MERGED);
 }
@@ -53,8 +54,7 @@ static void page_written(struct sksm_tracker *tracker, struct sksm_block *block,
 
 	if (state == SKSM_PAGE_MERGED || state == SKSM_PAGE_ZERO) {
 		tracker->counters.cow_breaks++;
-		if (block->age_shift < 3)
-			block->age_shift++;
+		block->broken = true;
 	}
 	tracker->counters.writes_seen++;
 	block->writes++;

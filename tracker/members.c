@@ -288,6 +288,16 @@ static void grow(struct sksm_index *index)
 	lock_members(index->members_fd, F_UNLCK);
 }
 
+bool sksm_index_has_event(const struct sksm_index *index)
+{
+	uint64_t event_ns;
+
+	return index->sys->pread(index->members_fd, &event_ns, sizeof(event_ns),
+				 sksm_member_offset(index->slot) +
+				 offsetof(struct sksm_member, event_ns)) ==
+	       (ssize_t)sizeof(event_ns) && event_ns != index->seen_event_ns;
+}
+
 int sksm_index_beat(struct sksm_index *index)
 {
 	struct sksm_members_header header;

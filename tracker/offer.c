@@ -58,6 +58,7 @@ static void judge_merge(struct sksm_tracker *tracker, struct sksm_block *block,
 {
 	if (sksm_tracker_pagemap(tracker, block))
 		return;
+	sksm_note_merge(tracker, block);
 	for (unsigned int page = from; page < to; page++)
 		sksm_block_set(&tracker->blocks, block, page,
 			       sksm_entry_shared(tracker->pagemap[page]) ? SKSM_PAGE_MERGED :
@@ -223,11 +224,13 @@ static void follow_up(struct sksm_tracker *tracker, struct sksm_block *block)
 
 		if (state != SKSM_PAGE_OFFERED && state != SKSM_PAGE_REFUSED)
 			continue;
-		if (sksm_entry_shared(tracker->pagemap[page]))
+		if (sksm_entry_shared(tracker->pagemap[page])) {
+			sksm_note_merge(tracker, block);
 			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_MERGED);
-		else if (state == SKSM_PAGE_OFFERED &&
-			 (uint8_t)(tracker->full_scans - block->stamp[page]) >= PATIENCE_SCANS)
+		} else if (state == SKSM_PAGE_OFFERED &&
+			   (uint8_t)(tracker->full_scans - block->stamp[page]) >= PATIENCE_SCANS) {
 			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_REFUSED);
+		}
 	}
 }
 

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include "domain.h"
@@ -13,6 +15,12 @@
 #define MIN_TICK_NS 1000000u
 #define INDEX_RETRY_NS 1000000000ull
 #define DEFAULT_MAX_MAP_COUNT 65530
+/* After so many passes in which less than this part of the pages changed, wait twice as long. */
+#define CALM_PASSES 2
+#define CALM_PART 256
+#define STRETCH_SHIFT_MAX 3
+/* New memory, merges undone and writes to what was armed all show as minor faults. */
+#define STIR_FAULTS 256
 
 static unsigned int read_max_mappings(const struct sksm_sys *sys)
 {
@@ -149,8 +157,41 @@ static void open_index(struct sksm_tracker *tracker)
 	if (tracker->index_open)
 		sksm_twins_republish(tracker);
 	/* A member that passes rarely is not to be taken for dead. */
-	tracker->index.lease_ns += 4ull * tracker->options->interval_ms * 1000000;
+	tracker->index.lease_ns += (2ull << STRETCH_SHIFT_MAX) * tracker->options->interval_ms * 1000000;
 	tracker->index_retry_ns = tracker->now_ns + INDEX_RETRY_NS;
+}
+
+static uint64_t count_faults(void)
+{
+	struct rusage usage = { 0 };
+
+	sksm_call2(SYS_getrusage, RUSAGE_SELF, &usage);
+	return (uint64_t)usage.ru_minflt;
+}
+
+bool sksm_tracker_stirs(const struct sksm_tracker *tracker)
+{
+	return count_faults() - tracker->faults_seen >= STIR_FAULTS ||
+	       (tracker->index_open && sksm_index_has_event(&tracker->index));
+}
+
+/*
+ * Where next to nothing changes, passes become rarer: what a pass costs would be the whole of what
+ * a converged process pays. Not while pages ripen or wait for ksmd, whose pulse ends when we see it.
+ */
+static uint64_t stretch(struct sksm_tracker *tracker)
+{
+	const struct sksm_blocks *blocks = &tracker->blocks;
+	uint64_t busy = blocks->changes - tracker->changes_seen +
+			blocks->total[SKSM_PAGE_ARMED] + blocks->total[SKSM_PAGE_OFFERED];
+
+	tracker->changes_seen = blocks->changes;
+	tracker->faults_seen = count_faults();
+	if (busy * CALM_PART > tracker->counters.resident / SKSM_PAGE_BYTES)
+		tracker->calm_passes = 0;
+	else if (tracker->calm_passes < CALM_PASSES * STRETCH_SHIFT_MAX)
+		tracker->calm_passes++;
+	return 1ull << tracker->calm_passes / CALM_PASSES;
 }
 
 uint64_t sksm_tracker_pass(struct sksm_tracker *tracker)
@@ -172,6 +213,7 @@ uint64_t sksm_tracker_pass(struct sksm_tracker *tracker)
 	sksm_budget_update(&tracker->budget, sksm_clock_ns(CLOCK_BOOTTIME),
 			   sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID),
 			   tracker->counters.writes_seen - writes_before);
+	interval_ns *= stretch(tracker);
 	pause_ns = sksm_budget_pause_ns(&tracker->budget);
 	return pause_ns > interval_ns ? pause_ns : interval_ns;
 }

@@ -56,6 +56,11 @@ struct sksm_tracker {
 	uint64_t next_lookups_ns;
 	uint64_t audited_merged;	/* merged pages that we knew of at the last audit */
 	const uint32_t *stop;	/* not 0 there: end the pass soon, somebody waits; may be NULL */
+	uint64_t changes_seen;	/* sksm_blocks.changes as of the end of the last pass */
+	uint64_t faults_seen;	/* minor faults of the process as of the end of the last pass */
+	unsigned int calm_passes;	/* since something happened that matters */
+	int thawing;		/* samples of hot blocks in this pass: calm less hot ones */
+	bool thaw;		/* the last pass found more calm ones */
 	unsigned int age_ticks;	/* an armed page is invariant after so many */
 	bool scans_seen;	/* ksmd made a full scan since the last pass */
 	bool published;		/* in the last pass */
@@ -86,8 +91,17 @@ struct sksm_tracker *sksm_tracker_init(const struct sksm_sys *sys,
  */
 void sksm_tracker_fini(struct sksm_tracker *tracker);
 
-/* One pass. Returns how many nanoseconds to wait before the next. */
+/*
+ * One pass. Returns how many nanoseconds to wait before the next; where that is longer than the
+ * interval, sksm_tracker_stirs tells after each interval whether to wait on.
+ */
 uint64_t sksm_tracker_pass(struct sksm_tracker *tracker);
+
+/*
+ * Has the process had so many page faults since the last pass that it pays to look, or did somebody
+ * find a twin of a page of ours? About 1 us.
+ */
+bool sksm_tracker_stirs(const struct sksm_tracker *tracker);
 
 /* ---- between the files of the tracker ---- */
 
@@ -153,6 +167,13 @@ int sksm_tracker_pagemap(struct sksm_tracker *tracker, const struct sksm_block *
 static inline bool sksm_tracker_stops(const struct sksm_tracker *tracker)
 {
 	return tracker->stop && __atomic_load_n(tracker->stop, __ATOMIC_RELAXED);
+}
+
+/* Before a page of @block becomes MERGED or ZERO. */
+static inline void sksm_note_merge(const struct sksm_tracker *tracker, struct sksm_block *block)
+{
+	if (!block->count[SKSM_PAGE_MERGED] && !block->count[SKSM_PAGE_ZERO])
+		block->merged_ns = tracker->now_ns;
 }
 
 /* A present page whose frame somebody else maps too: shared by fork, or merged. */
