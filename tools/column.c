@@ -55,6 +55,8 @@ const struct sksm_column sksm_columns[] = {
 	{ "OWN", "own", SKSM_COLUMN_BYTES, false, COUNTER(own), "memory of our own in it" },
 	{ "HUGEKEPT", "huge_kept", SKSM_COLUMN_BYTES, false, COUNTER(huge_kept),
 	  "left alone because it is in huge pages" },
+	{ "HUGELOST", "huge_lost", SKSM_COLUMN_BYTES, false, COUNTER(huge_lost),
+	  "huge pages given up for their twins" },
 	{ "UID", "uid", SKSM_COLUMN_NUMBER32, false, AT(owner), "owner of its record" },
 	{ "MODE", "mode", SKSM_COLUMN_WORD, false, AT(mode), "merge or estimate" },
 	{ "DOMAIN", "domain", SKSM_COLUMN_TEXT, false, AT(domain), "merging domain" },

@@ -13,10 +13,11 @@
 #include "tracker/sys.h"
 
 /*
- * A batch of 2000 merges takes ksmd about 20 ms, and writing "run" waits for the end of a batch:
- * larger ones would make the budget coarse. Sleep 1 becomes one tick.
+ * A batch of 4000 merges takes ksmd about 25 ms, and writing "run" waits for the end of a batch:
+ * larger ones would make the budget coarse. Sleep 1 becomes one tick, as long as it takes to look
+ * at 4000 pages that do not merge yet.
  */
-#define BATCH_PAGES "2000"
+#define BATCH_PAGES "4000"
 #define SLEEP_MS "1"
 
 #define BURST_NS 1000000000ll	/* what an idle bucket holds: one second of ksmd */
@@ -36,6 +37,7 @@ int sksm_pulse_init(struct sksm_pulse *pulse, int home_fd, unsigned int cpu_perc
 	pulse->home_fd = home_fd;
 	pulse->cpu_percent = cpu_percent;
 	pulse->watch_fd = sksm_watch_open();
+	sksm_pressure_open(&pulse->pressure, &sksm_sys_kernel);
 	pulse->tokens_ns = BURST_NS;
 	pulse->filled_ns = sksm_clock_ns(CLOCK_BOOTTIME);
 	return 0;
@@ -47,6 +49,14 @@ void sksm_pulse_fini(struct sksm_pulse *pulse)
 		sksm_pulse_stop(pulse);
 	if (pulse->watch_fd >= 0)
 		close(pulse->watch_fd);
+	sksm_pressure_close(&pulse->pressure);
+}
+
+/* Where CPUs are short and memory is not, half of the budget does. */
+static unsigned int share_of_cpu(const struct sksm_pulse *pulse)
+{
+	return sksm_pressure_cpu(&pulse->pressure) ? (pulse->cpu_percent + 1) / 2 :
+	       pulse->cpu_percent;
 }
 
 /* Fill the bucket for the time that passed, and take out what ksmd used of it. */
@@ -54,7 +64,8 @@ static void settle(struct sksm_pulse *pulse)
 {
 	uint64_t now_ns = sksm_clock_ns(CLOCK_BOOTTIME);
 
-	pulse->tokens_ns += (int64_t)((now_ns - pulse->filled_ns) / 100 * pulse->cpu_percent);
+	sksm_pressure_update(&pulse->pressure, now_ns);
+	pulse->tokens_ns += (int64_t)((now_ns - pulse->filled_ns) / 100 * share_of_cpu(pulse));
 	pulse->filled_ns = now_ns;
 	if (pulse->on) {
 		uint64_t cpu_ns = sksm_ksmd_cpu_ns(pulse->ksmd);

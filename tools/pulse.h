@@ -13,11 +13,14 @@
 
 #include "ksmd.h"
 
+#include "tracker/pressure.h"
+
 struct sksm_pulse {
 	int home_fd;
 	int watch_fd;
 	pid_t ksmd;
 	unsigned int cpu_percent;
+	struct sksm_pressure pressure;
 	bool on;
 	struct sksm_ksmd_settings original;
 	struct sksm_ksmd_settings ours;

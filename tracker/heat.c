@@ -124,6 +124,9 @@ static void judge_breaks(struct sksm_tracker *tracker, struct sksm_block *block)
 	uint64_t pays_ms = PAYS_FACTOR * ((uint64_t)tracker->options->age_ms +
 					  tracker->options->interval_ms);
 
+	/* Where memory is short, what was freed for a while helped. */
+	if (sksm_pressure_memory(&tracker->pressure))
+		pays_ms /= PAYS_FACTOR;
 	block->broken = false;
 	if (tracker->now_ns - block->merged_ns < pays_ms * 1000000)
 		block->age_shift += block->age_shift < MAX_AGE_SHIFT;
@@ -144,9 +147,22 @@ static void judge_writes(struct sksm_tracker *tracker, struct sksm_block *block)
 	block->wrote = true;
 }
 
+/*
+ * The sample is older than the rest of its block by a pass. It waits for the rest: offered alone,
+ * its pages would each cut a mapping in three, and make ksmd begin with crumbs.
+ */
+static void age_together(const struct sksm_tracker *tracker, struct sksm_block *block)
+{
+	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
+		if (block->state[page] == SKSM_PAGE_ARMED)
+			block->stamp[page] = tracker->tick;
+}
+
 static void heat_block(struct sksm_tracker *tracker, struct sksm_block *block)
 {
-	if (block->sampling)
+	bool sampled = block->sampling;
+
+	if (sampled)
 		judge_sample(tracker, block);
 	else if (block->writes)
 		judge_writes(tracker, block);
@@ -161,6 +177,8 @@ static void heat_block(struct sksm_tracker *tracker, struct sksm_block *block)
 		return;
 	}
 	arm_pages(tracker, block, 0, SKSM_BLOCK_PAGES);
+	if (sampled)
+		age_together(tracker, block);
 	if (!block->wrote)
 		cool_down(block);
 	block->wrote = false;

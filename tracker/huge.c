@@ -76,6 +76,14 @@ static void digest_all(struct sksm_tracker *tracker, struct sksm_block *block)
 	block->huge = SKSM_HUGE_KNOWN;
 }
 
+/* Half of the pages must have a twin, a quarter where memory is short. */
+static bool is_worth_splitting(const struct sksm_tracker *tracker, const struct sksm_block *block)
+{
+	unsigned int part = sksm_pressure_memory(&tracker->pressure) ? 4 : 2;
+
+	return block->count[SKSM_PAGE_TWIN] * part >= SKSM_BLOCK_PAGES;
+}
+
 static void give_up_huge(struct sksm_tracker *tracker, struct sksm_block *block)
 {
 	int64_t armed;
@@ -86,6 +94,7 @@ static void give_up_huge(struct sksm_tracker *tracker, struct sksm_block *block)
 			      tracker->runs, SKSM_LOOK_RUNS);
 	if (armed <= 0)
 		return;
+	tracker->counters.huge_lost += SKSM_BLOCK_BYTES;
 	block->huge = SKSM_HUGE_NO;
 	block->proven = true;
 	block->level = 0;
@@ -110,7 +119,7 @@ void sksm_huge_step(struct sksm_tracker *tracker, struct sksm_block *block)
 	else if (block->level < 4)
 		block->level++;
 	if (block->huge == SKSM_HUGE_KNOWN && tracker->engine != SKSM_ENGINE_NONE &&
-	    block->count[SKSM_PAGE_TWIN] * 2 >= SKSM_BLOCK_PAGES)
+	    is_worth_splitting(tracker, block))
 		give_up_huge(tracker, block);
 	else
 		wait_for(tracker, block, 0);

@@ -57,7 +57,8 @@ struct sksm_counters {
 	uint64_t pending;	/* offered, not merged, and ksmd has not yet had its scans */
 	uint64_t own;		/* our own memory in this process */
 	uint64_t huge_kept;	/* left alone because it is in transparent huge pages */
-	uint64_t spare[11];
+	uint64_t huge_lost;	/* of huge pages given up for their twins, ever */
+	uint64_t spare[10];
 };
 
 struct sksm_record {

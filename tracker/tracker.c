@@ -71,6 +71,7 @@ static const char *open_kernel(struct sksm_tracker *tracker)
 		sys->close(tracker->pagemap_fd);
 		return "/proc/thread-self/maps cannot be opened";
 	}
+	sksm_pressure_open(&tracker->pressure, sys);
 	/* Absent in a container without /sys: then refused pages are not told from waiting ones. */
 	tracker->full_scans_fd = sys->openat(AT_FDCWD, "/sys/kernel/mm/ksm/full_scans",
 					     O_RDONLY | O_CLOEXEC, 0);
@@ -134,6 +135,7 @@ void sksm_tracker_fini(struct sksm_tracker *tracker)
 	if (tracker->index_open)
 		sksm_index_close(&tracker->index);
 	sksm_regions_close(&tracker->regions);
+	sksm_pressure_close(&tracker->pressure);
 	/* Ends every registration, and with them all protection. */
 	sys->close(tracker->uffd);
 	sys->close(tracker->pagemap_fd);
@@ -194,6 +196,14 @@ static uint64_t stretch(struct sksm_tracker *tracker)
 	return 1ull << tracker->calm_passes / CALM_PASSES;
 }
 
+/* Where CPUs are short and memory is not, half of the budget does. */
+static unsigned int share_of_cpu(const struct sksm_tracker *tracker)
+{
+	unsigned int percent = tracker->options->cpu_percent;
+
+	return sksm_pressure_cpu(&tracker->pressure) ? (percent + 1) / 2 : percent;
+}
+
 uint64_t sksm_tracker_pass(struct sksm_tracker *tracker)
 {
 	uint64_t interval_ns = (uint64_t)tracker->options->interval_ms * 1000000, pause_ns;
@@ -203,6 +213,8 @@ uint64_t sksm_tracker_pass(struct sksm_tracker *tracker)
 	tracker->tick = (uint8_t)(tracker->now_ns / tracker->tick_ns);
 	sksm_budget_update(&tracker->budget, tracker->now_ns,
 			   sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID), 0);
+	sksm_pressure_update(&tracker->pressure, tracker->now_ns);
+	tracker->budget.percent = share_of_cpu(tracker);
 	if (sksm_regions_refresh(&tracker->regions, tracker->uffd, sksm_look_forget, tracker) == 0)
 		sksm_look_pass(tracker);
 	sksm_heat_pass(tracker);

@@ -23,6 +23,7 @@
 #include "digest.h"
 #include "index.h"
 #include "options.h"
+#include "pressure.h"
 #include "probe.h"
 #include "record.h"
 #include "region.h"
@@ -41,6 +42,7 @@ struct sksm_tracker {
 	struct sksm_digester digester;
 	struct sksm_audit audit;
 	struct sksm_budget budget;
+	struct sksm_pressure pressure;
 	struct sksm_counters counters;
 	enum sksm_engine_kind engine;
 	int domain_fd;
