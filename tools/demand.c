@@ -39,6 +39,8 @@ static void add_record(const struct sksm_place_record *found, void *arg)
 	if (record->state != SKSM_STATE_RUNNING || *record->dormant)
 		return;
 	look->demand.living++;
+	/* Only ever a reason to wait a little longer, so an absurd number does no harm. */
+	look->demand.offered_bytes += record->counters.offered;
 	if (!record->counters.pending || record->updated_ns <= look->served_ns ||
 	    record->updated_ns + FRESH_NS < look->now_ns)
 		return;

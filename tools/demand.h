@@ -12,6 +12,7 @@
 
 struct sksm_demand {
 	uint64_t pending_bytes;	/* waiting for ksmd */
+	uint64_t offered_bytes;	/* what it looks at in each scan: that, and what is merged */
 	unsigned int living;	/* records of processes that live */
 };
 

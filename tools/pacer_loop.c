@@ -15,6 +15,7 @@
 #include "tracker/sys.h"
 
 #define NS_PER_MS 1000000ull
+#define PAGE_BYTES 4096u
 #define STEP_MS 20		/* how often a pulse is checked */
 #define LOOK_MS 250		/* between looks at the records while any process lives */
 #define IDLE_MS 1000		/* while none does */
@@ -23,10 +24,20 @@
 #define LOOK_COST_MAX 100	/* a look may take one part in so many of the time */
 
 /*
- * ksmd needs two scans before it merges a page and a third to settle; the engine calls a page
- * pending for about four. After twice as many without a merge there is nothing that it can do.
+ * Each scan looks at all that was ever offered, so a few pages that wait are not worth one: they
+ * wait until they are one part in CRUMB_PART of it, or for a while: twice as long each time that
+ * little came of it.
  */
-#define FRUITLESS_SCANS 8
+#define CRUMB_PART 16
+#define LINGER_MIN_MS 10000u
+#define LINGER_MAX_MS 160000u
+/*
+ * Without smart scan ksmd needs two scans before it merges a page and a third to settle; one was
+ * under way. Where so many together merged less than one part in FRUIT_PART of what waits, or of
+ * what would be worth a pulse, the rest is not worth more of them now.
+ */
+#define FRUITLESS_SCANS 4
+#define FRUIT_PART 32
 #define BACKOFF_MIN_MS 1000
 #define BACKOFF_MAX_MS 8000
 
@@ -46,7 +57,9 @@ struct pacer {
 	uint64_t stats_ns;
 	uint64_t served_ns;		/* sksm_demand_look */
 	uint64_t hold_ns;		/* no pulse before this time */
+	uint64_t rested_ns;		/* when the last series ended */
 	unsigned int backoff_ms;
+	unsigned int linger_ms;
 	/* The series of pulses under way: they are interrupted when the budget is used up. */
 	bool series;
 	bool fruitful;
@@ -145,7 +158,11 @@ static void note_progress(struct pacer *pacer)
 /* True where ksmd had all the scans that could help, and nothing came of them. */
 static bool is_fruitless(struct pacer *pacer)
 {
-	if (merged_now() != pacer->progress) {
+	uint64_t crumbs = pacer->demand.offered_bytes / CRUMB_PART, merged = merged_now();
+	uint64_t waits = pacer->demand.pending_bytes;
+	uint64_t least = (waits > crumbs ? waits : crumbs) / PAGE_BYTES / FRUIT_PART + 1;
+
+	if (merged >= pacer->progress + least || merged + least <= pacer->progress) {
 		pacer->fruitful = true;
 		note_progress(pacer);
 		return false;
@@ -161,13 +178,17 @@ static void finish_series(struct pacer *pacer)
 {
 	pacer->series = false;
 	pacer->served_ns = now();
+	pacer->rested_ns = pacer->served_ns;
 	if (pacer->fruitful) {
 		pacer->backoff_ms = 0;
+		pacer->linger_ms = LINGER_MIN_MS;
 		return;
 	}
 	pacer->backoff_ms = pacer->backoff_ms ? pacer->backoff_ms * 2 : BACKOFF_MIN_MS;
 	if (pacer->backoff_ms > BACKOFF_MAX_MS)
 		pacer->backoff_ms = BACKOFF_MAX_MS;
+	if (pacer->linger_ms < LINGER_MAX_MS)
+		pacer->linger_ms *= 2;
 	pacer->hold_ns = pacer->served_ns + pacer->backoff_ms * NS_PER_MS;
 }
 
@@ -192,8 +213,10 @@ static bool check_pulse(struct pacer *pacer)
 	if (now() - pacer->look_ns < LOOK_MS * NS_PER_MS)
 		return true;
 	look(pacer);
-	if (!pacer->demand.pending_bytes)
+	if (!pacer->demand.pending_bytes) {
 		pacer->series = false;
+		pacer->rested_ns = now();
+	}
 	return pacer->series;
 }
 
@@ -221,6 +244,15 @@ static bool run_pulse(struct pacer *pacer)
 	if (number == SIGTSTP)
 		raise(SIGSTOP);
 	return number && number != SIGTSTP;
+}
+
+static bool is_worth_a_pulse(const struct pacer *pacer)
+{
+	const struct sksm_demand *demand = &pacer->demand;
+
+	return demand->pending_bytes &&
+	       (pacer->series || demand->pending_bytes >= demand->offered_bytes / CRUMB_PART ||
+		now() - pacer->rested_ns >= pacer->linger_ms * NS_PER_MS);
 }
 
 static unsigned int next_look_ms(const struct pacer *pacer)
@@ -254,7 +286,8 @@ static int loop(struct pacer *pacer, bool once)
 			return EXIT_SUCCESS;
 		}
 		sleep_ms = next_look_ms(pacer);
-		if (pacer->demand.pending_bytes && now() >= pacer->hold_ns &&
+		if ((once ? pacer->demand.pending_bytes != 0 : is_worth_a_pulse(pacer)) &&
+		    now() >= pacer->hold_ns &&
 		    sksm_pulse_ready(&pacer->pulse)) {
 			if (run_pulse(pacer))
 				return EXIT_SUCCESS;
@@ -270,7 +303,11 @@ static int loop(struct pacer *pacer, bool once)
 
 int sksm_pacer_loop(int home_fd, const char *own_dir, unsigned int cpu_percent, bool once)
 {
-	struct pacer pacer = { .home_fd = home_fd, .own_dir = own_dir };
+	struct pacer pacer = {
+		.home_fd = home_fd,
+		.own_dir = own_dir,
+		.linger_ms = LINGER_MIN_MS,
+	};
 	int status, error;
 
 	error = sksm_pulse_init(&pacer.pulse, home_fd, cpu_percent);

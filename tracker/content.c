@@ -9,6 +9,14 @@
 
 #include "sys.h"
 
+bool sksm_content_need_copy(struct sksm_tracker *tracker)
+{
+	if (!tracker->copy)
+		tracker->copy = sksm_arena_alloc(&tracker->arena,
+						 SKSM_COPY_PAGES * SKSM_PAGE_BYTES);
+	return tracker->copy != NULL;
+}
+
 unsigned int sksm_content_digest(struct sksm_tracker *tracker, struct sksm_block *block,
 				 unsigned int first, unsigned int count)
 {
@@ -16,7 +24,7 @@ unsigned int sksm_content_digest(struct sksm_tracker *tracker, struct sksm_block
 
 	if (!block->digests)
 		block->digests = sksm_arena_alloc(&tracker->arena, sizeof(*block->digests));
-	if (!block->digests)
+	if (!block->digests || !sksm_content_need_copy(tracker))
 		return 0;
 	/* The program may unmap it at any time: a copy by the kernel fails, a load would kill. */
 	n = tracker->sys->copy_memory(tracker->copy, (void *)sksm_page_address(block, first),
@@ -145,6 +153,8 @@ void sksm_content_pass(struct sksm_tracker *tracker)
 	sksm_twins_pass(tracker);
 	if (is_audited(tracker))
 		digest_ripe(tracker);
+	sksm_arena_free(&tracker->arena, tracker->copy, SKSM_COPY_PAGES * SKSM_PAGE_BYTES);
+	tracker->copy = NULL;
 	sksm_twins_flush(tracker);
 	if (tracker->index_open)
 		sksm_index_flush(&tracker->index);

@@ -18,6 +18,8 @@ static bool digest_sample(struct sksm_tracker *tracker, const struct sksm_block 
 {
 	uint64_t sample = 0;
 
+	if (!sksm_content_need_copy(tracker))
+		return false;
 	for (unsigned int page = block->number % SAMPLE_STRIDE; page < SKSM_BLOCK_PAGES;
 	     page += SAMPLE_STRIDE) {
 		if (tracker->sys->copy_memory(tracker->copy,

@@ -15,6 +15,8 @@
 #define MIN_TICK_NS 1000000u
 #define INDEX_RETRY_NS 1000000000ull
 #define DEFAULT_MAX_MAP_COUNT 65530
+/* Two pages for the probe, wherever they begin. */
+#define SCRATCH_BYTES (4 * SKSM_PAGE_BYTES)
 /* After so many passes in which less than this part of the pages changed, wait twice as long. */
 #define CALM_PASSES 2
 #define CALM_PART 256
@@ -45,11 +47,6 @@ static void choose_tick(struct sksm_tracker *tracker)
 		tracker->tick_ns = MIN_TICK_NS;
 	if (age_ns)
 		tracker->age_ticks = (unsigned int)(age_ns / tracker->tick_ns) + 1;
-}
-
-static void *page_aligned(unsigned char *pointer)
-{
-	return (void *)(((uintptr_t)pointer + SKSM_PAGE_BYTES - 1) & -SKSM_PAGE_BYTES);
 }
 
 static const char *open_kernel(struct sksm_tracker *tracker)
@@ -87,6 +84,7 @@ struct sksm_tracker *sksm_tracker_init(const struct sksm_sys *sys,
 	struct sksm_tracker *tracker;
 	struct sksm_arena arena;
 	struct sksm_probe probe;
+	void *scratch;
 
 	if (sksm_domain_key(sys, domain_fd, key)) {
 		*ret_reason = "the key of the domain cannot be read or made";
@@ -94,12 +92,14 @@ struct sksm_tracker *sksm_tracker_init(const struct sksm_sys *sys,
 	}
 	sksm_arena_init(&arena, sys, reservation, bytes, skip);
 	tracker = sksm_arena_alloc(&arena, sizeof(*tracker));
-	if (!tracker) {
+	scratch = sksm_arena_alloc(&arena, SCRATCH_BYTES);
+	if (!tracker || !scratch) {
 		*ret_reason = "the kernel gives no memory";
 		return NULL;
 	}
-	/* Pages at the start of what will be copies of the program's. */
-	sksm_probe_run(sys, page_aligned(tracker->copy), &probe);
+	sksm_probe_run(sys, (void *)(((uintptr_t)scratch + SKSM_PAGE_BYTES - 1) & -SKSM_PAGE_BYTES),
+		       &probe);
+	sksm_arena_free(&arena, scratch, SCRATCH_BYTES);
 	*ret_reason = sksm_probe_obstacle(&probe);
 	if (*ret_reason) {
 		sksm_arena_fini(&arena);

@@ -73,7 +73,7 @@ struct sksm_tracker {
 	unsigned int max_mappings;	/* offers keep the process below this number */
 	struct sksm_page_region runs[SKSM_LOOK_RUNS];
 	uint64_t pagemap[SKSM_BLOCK_PAGES];
-	unsigned char copy[SKSM_COPY_PAGES * SKSM_PAGE_BYTES];
+	unsigned char *copy;	/* SKSM_COPY_PAGES of the program's, while digesting; or NULL */
 };
 
 /*
@@ -126,6 +126,9 @@ void sksm_heat_pass(struct sksm_tracker *tracker);
 
 /* content.c: digest and publish what has become invariant. */
 void sksm_content_pass(struct sksm_tracker *tracker);
+
+/* content.c: make tracker->copy, which goes at the end of the pass. False without memory. */
+bool sksm_content_need_copy(struct sksm_tracker *tracker);
 
 /* content.c: digest [first, first + count) of a block into digest[]; pages that could be read. */
 unsigned int sksm_content_digest(struct sksm_tracker *tracker, struct sksm_block *block,
