@@ -156,6 +156,9 @@ void sksm_content_pass(struct sksm_tracker *tracker)
 	sksm_arena_free(&tracker->arena, tracker->copy, SKSM_COPY_PAGES * SKSM_PAGE_BYTES);
 	tracker->copy = NULL;
 	sksm_twins_flush(tracker);
+	/* What found no place in the table would be known a pass later. */
+	if (tracker->index_open && sksm_index_is_full(&tracker->index))
+		sksm_twins_pass(tracker);
 	if (tracker->index_open)
 		sksm_index_flush(&tracker->index);
 }

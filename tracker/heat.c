@@ -16,6 +16,7 @@
 #define MAX_LEVEL 12
 /* Looks at hot blocks cost 4 faults each: at this pace 512 a second for 4 GiB. */
 #define MAX_WAIT_NS 16000000000ull
+#define THAW_PASSES 4
 #define MAX_AGE_SHIFT 3
 /*
  * A merge and its undoing cost about 15 us a page. Where merged memory was written again soon
@@ -23,21 +24,28 @@
  */
 #define PAYS_FACTOR 3
 
-static uint64_t wait_ns(const struct sksm_tracker *tracker, const struct sksm_block *block)
+/*
+ * When to look again at a block that is hot: once in interval << level, each block at a moment of
+ * its own. A phase of the program heats all blocks at once; that way some of them show soon when it
+ * is over.
+ */
+static uint64_t next_look_ns(const struct sksm_tracker *tracker, const struct sksm_block *block)
 {
-	uint64_t ns = (uint64_t)tracker->options->interval_ms * 1000000 << block->level;
+	uint64_t period_ns = (uint64_t)tracker->options->interval_ms * 1000000 << block->level;
+	uint64_t own_ns, least_ns;
 
-	if (ns > MAX_WAIT_NS)
-		ns = MAX_WAIT_NS;
-	/* Not all at the same time, so that some block shows soon when the program calms down. */
-	return ns + ns / 16 * (block->number * 2654435761u >> 8 & 7);
+	if (period_ns > MAX_WAIT_NS)
+		period_ns = MAX_WAIT_NS;
+	own_ns = period_ns / 16 * (block->number * 2654435761u >> 8 & 15);
+	least_ns = tracker->now_ns + period_ns / 2;
+	return least_ns + (own_ns + period_ns - least_ns % period_ns) % period_ns;
 }
 
 static void heat_up(struct sksm_tracker *tracker, struct sksm_block *block)
 {
 	if (block->level < MAX_LEVEL)
 		block->level++;
-	block->next_arm_ns = tracker->now_ns + wait_ns(tracker, block);
+	block->next_arm_ns = next_look_ns(tracker, block);
 }
 
 static void cool_down(struct sksm_block *block)
@@ -192,7 +200,10 @@ void sksm_heat_pass(struct sksm_tracker *tracker)
 	 * Programs change their ways as a whole: where more of the hot blocks that were sampled had
 	 * become calm than not, all are sampled now.
 	 */
-	tracker->thaw = tracker->thawing > 0;
+	tracker->thaw = tracker->thawing > 0 && tracker->now_ns >= tracker->next_thaw_ns;
+	if (tracker->thaw)
+		tracker->next_thaw_ns = tracker->now_ns +
+			(uint64_t)tracker->options->interval_ms * 1000000 * THAW_PASSES;
 	tracker->thawing = 0;
 	HASH_ITER(hh, tracker->blocks.table, block, next)
 		if (block->huge == SKSM_HUGE_NO)

@@ -73,6 +73,9 @@ void sksm_index_close(struct sksm_index *index);
  */
 int sksm_index_beat(struct sksm_index *index);
 
+/* Will the next beat make a larger table? */
+bool sksm_index_is_full(const struct sksm_index *index);
+
 /* Would the next beat find that a page of ours got a twin? */
 bool sksm_index_has_event(const struct sksm_index *index);
 

@@ -276,15 +276,23 @@ void sksm_index_flush(struct sksm_index *index)
 	memset(index->to_notify, 0, sizeof(index->to_notify));
 }
 
+bool sksm_index_is_full(const struct sksm_index *index)
+{
+	return index->overflows > 64 && index->overflows > index->publishes / 64 &&
+	       index->order < SKSM_INDEX_MAX_ORDER;
+}
+
 static void grow(struct sksm_index *index)
 {
+	/* All that we published, and as much again of others. */
+	unsigned int order = order_for(index->publishes * 2);
 	struct sksm_members_header header;
 
 	if (!lock_members(index->members_fd, F_WRLCK))
 		return;
 	if (read_members(index, &header) == 0 && header.generation == index->generation)
-		make_table(index, &header, index->order + 2 < SKSM_INDEX_MAX_ORDER ?
-			   index->order + 2 : SKSM_INDEX_MAX_ORDER);
+		make_table(index, &header, order > index->order + 1 ? order :
+			   index->order + 1);
 	lock_members(index->members_fd, F_UNLCK);
 }
 
@@ -307,8 +315,7 @@ int sksm_index_beat(struct sksm_index *index)
 	sksm_index_flush(index);
 	sksm_write_at(index->members_fd, beat, sizeof(beat),
 		 sksm_member_offset(index->slot) + offsetof(struct sksm_member, beat_ns));
-	if (index->overflows > 64 && index->overflows > index->publishes / 64 &&
-	    index->order < SKSM_INDEX_MAX_ORDER)
+	if (sksm_index_is_full(index))
 		grow(index);
 	error = read_members(index, &header);
 	if (error || !is_member(index)) {

@@ -63,6 +63,7 @@ struct sksm_tracker {
 	unsigned int calm_passes;	/* since something happened that matters */
 	int thawing;		/* samples of hot blocks in this pass: calm less hot ones */
 	bool thaw;		/* the last pass found more calm ones */
+	uint64_t next_thaw_ns;
 	unsigned int age_ticks;	/* an armed page is invariant after so many */
 	bool scans_seen;	/* ksmd made a full scan since the last pass */
 	bool published;		/* in the last pass */
