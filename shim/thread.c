@@ -112,6 +112,7 @@ static void inherit_counters(struct shim_control *control, struct sksm_tracker *
 	tracker->counters.passes = record->counters.passes;
 	tracker->counters.writes_seen = record->counters.writes_seen;
 	tracker->counters.cow_breaks = record->counters.cow_breaks;
+	tracker->counters.huge_lost = record->counters.huge_lost;
 }
 
 static void run_passes(struct shim_control *control, struct sksm_tracker *tracker)

@@ -233,6 +233,7 @@ int sksm_census_take(struct sksm_census *ret, const struct sksm_places *places,
 	struct taking taking = { .query = query };
 	const struct sksm_walk walk = {
 		.domain = query->domain,
+		.clean = query->clean,
 		.found = add_entry,
 		.domain_seen = note_domain,
 		.arg = &taking,

@@ -42,6 +42,7 @@ struct sksm_census_query {
 	pid_t pid;		/* 0: all */
 	uint64_t run_id;	/* of the sksm-run that started them; 0: all */
 	enum sksm_census_scope scope;
+	bool clean;		/* remove records that were never filled in */
 };
 
 struct sksm_census {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 
 /* A user may fill his directory with names; ours is not the program that pays for it. */
 #define ENTRIES_MAX 200000u
+#define STILLBORN_SECONDS 10
 
 static int add_place(struct sksm_places *places, const char *dir, bool owner_known, uid_t owner)
 {
@@ -176,6 +178,35 @@ static bool is_named(const struct sksm_record *record, const char *name)
 	return !strcmp(name, expected);
 }
 
+/* The pid in PID-START.rec, or 0. */
+static pid_t name_pid(const char *name)
+{
+	size_t digits = strspn(name, "0123456789");
+	size_t length = strlen(name);
+	char number[16];
+	uint64_t pid;
+
+	if (!digits || digits >= sizeof(number) || name[digits] != '-' || length < 5 ||
+	    strcmp(name + length - 4, ".rec"))
+		return 0;
+	memcpy(number, name, digits);
+	number[digits] = '\0';
+	return sksm_text_number(number, &pid) && pid <= INT32_MAX ? (pid_t)pid : 0;
+}
+
+/*
+ * A process that is killed between making its record and filling it leaves an empty or a short one.
+ * Young ones may be under way, in a pid namespace that we do not see.
+ */
+static bool remove_stillborn(int records_fd, const char *name, const struct stat *status)
+{
+	pid_t pid = name_pid(name);
+
+	return status->st_size < (off_t)SKSM_RECORD_BYTES &&
+	       status->st_mtime + STILLBORN_SECONDS < time(NULL) &&
+	       pid && kill(pid, 0) && errno == ESRCH && !unlinkat(records_fd, name, 0);
+}
+
 static void visit_record(const struct position *at, int records_fd, const char *name)
 {
 	struct sksm_place_record found = { .dir = at->dir, .domain = at->domain, .name = name,
@@ -198,7 +229,8 @@ static void visit_record(const struct position *at, int records_fd, const char *
 	} else if (status.st_uid != at->owner) {
 		complain(at, name, "belongs to another user");
 	} else if (read_record(fd, &record, &reason)) {
-		complain(at, name, reason);
+		if (!at->walk->clean || !remove_stillborn(records_fd, name, &status))
+			complain(at, name, reason);
 	} else if (!is_named(&record, name)) {
 		complain(at, name, "the record of another process");
 	} else {
@@ -208,22 +240,6 @@ static void visit_record(const struct position *at, int records_fd, const char *
 		at->walk->found(&found, at->walk->arg);
 	}
 	close(fd);
-}
-
-/* The pid in PID-START.rec, or 0. */
-static pid_t name_pid(const char *name)
-{
-	size_t digits = strspn(name, "0123456789");
-	size_t length = strlen(name);
-	char number[16];
-	uint64_t pid;
-
-	if (!digits || digits >= sizeof(number) || name[digits] != '-' || length < 5 ||
-	    strcmp(name + length - 4, ".rec"))
-		return 0;
-	memcpy(number, name, digits);
-	number[digits] = '\0';
-	return sksm_text_number(number, &pid) && pid <= INT32_MAX ? (pid_t)pid : 0;
 }
 
 static void visit_records(const struct position *at, int records_fd)

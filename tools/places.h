@@ -53,6 +53,7 @@ struct sksm_place_record {
 struct sksm_walk {
 	const char *domain;	/* NULL: all */
 	bool quiet;		/* say nothing about what is skipped */
+	bool clean;		/* remove what a process left that was killed while it made it */
 	/* Asked with the pid in a file's name before it is opened; NULL: read all. */
 	bool (*want)(pid_t pid, void *arg);
 	void (*found)(const struct sksm_place_record *found, void *arg);

@@ -153,6 +153,7 @@ static void parse_option(struct arguments *ret, int option)
 		break;
 	case OPTION_PRUNE:
 		ret->prune = true;
+		ret->query.clean = true;
 		break;
 	case 'h':
 		print_help();

@@ -79,7 +79,14 @@ done
 timeout 20 "${report[@]}" --json 2>/dev/null >fuzzed.json
 check "exit status with damaged records" test $? = 0
 check "still JSON" jq -e '.processes | length >= 2' fuzzed.json
+# What a process leaves that is killed before it has filled in its record.
+touch "$records/4194303-8.rec"
+head -c 100 "$good" >"$records/4194303-9.rec"
+touch "$records/$$-9.rec"
+touch -d '1 minute ago' "$records/4194303-9.rec" "$records/$$-9.rec"
 "${report[@]}" --prune >/dev/null 2>&1
+check "--prune removes a record that was never filled in" test ! -e "$records/4194303-9.rec"
+check "but not one that may be under way" test -e "$records/4194303-8.rec" -a -e "$records/$$-9.rec"
 check "--prune removes what has ended" test "$("${report[@]}" --json 2>/dev/null | jq "[.processes[] | select(.pid == $two)] | length")" = 0
 "${report[@]}" --check >check.out 2>&1
 check "--check prints what this machine can do" test "$(wc -l <check.out)" -ge 3

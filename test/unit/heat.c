@@ -153,3 +153,94 @@ Test(heat, nothing_is_armed_without_a_budget)
 	cr_assert_eq(rig_count(&rig, data, PAGES, RIG_BIT(LOOSE)), PAGES);
 	cr_assert_gt(sksm_tracker_pass(rig.tracker), 1000000000ull, "and the pause is long");
 }
+
+#define FAR_NS 1000000000000ull
+
+/* Blocks of @data as if they had been hot for long; the first one is due. */
+static void make_hot(char *data)
+{
+	for (unsigned int i = 0; i < PAGES; i += SKSM_BLOCK_PAGES) {
+		struct sksm_block *block = rig_block(&rig, data + i * PAGE);
+
+		block->level = 10;
+		block->proven = false;
+		block->sampling = 0;
+		block->next_arm_ns = i ? rig.tracker->now_ns + FAR_NS : 0;
+		for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
+			sksm_block_set(&rig.tracker->blocks, block, page, SKSM_PAGE_LOOSE);
+	}
+	rig.tracker->next_thaw_ns = 0;
+}
+
+/* Of many hot blocks one is seen to have become calm: the others do not wait for their time. */
+Test(heat, calm_spreads)
+{
+	/* Blocks of its own. */
+	char *data = unit_map(BYTES + SKSM_BLOCK_BYTES);
+	unsigned int before;
+
+	data += -(uintptr_t)data % SKSM_BLOCK_BYTES;
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(data + i * PAGE, i + 1);
+	rig.options.age_ms = 10000;
+	rig_pass(&rig, 1);
+	make_hot(data);
+	/* Sampled, judged and armed: the first. */
+	rig_pass(&rig, 2);
+	before = rig_count(&rig, data + SKSM_BLOCK_BYTES, PAGES - SKSM_BLOCK_PAGES,
+			   RIG_BIT(LOOSE));
+	cr_assert_geq(before, PAGES - SKSM_BLOCK_PAGES - 8 * 3, "%u loose", before);
+	rig_pass(&rig, 2);
+	cr_assert_eq(rig_count(&rig, data, PAGES, RIG_BIT(LOOSE)), 0);
+}
+
+/* Hot as before: those that are not due wait. */
+Test(heat, heat_does_not_spread_calm)
+{
+	char *data = unit_map(BYTES + SKSM_BLOCK_BYTES);
+
+	data += -(uintptr_t)data % SKSM_BLOCK_BYTES;
+	memset(data, 1, BYTES);
+	rig_pass(&rig, 1);
+	make_hot(data);
+	for (int pass = 0; pass < 6; pass++) {
+		for (unsigned int i = 0; i < SKSM_BLOCK_PAGES; i++)
+			data[i * PAGE]++;
+		rig_pass(&rig, 1);
+	}
+	/* But for those that the first pass had sampled. */
+	cr_assert_geq(rig_count(&rig, data + SKSM_BLOCK_BYTES, PAGES - SKSM_BLOCK_PAGES,
+				RIG_BIT(LOOSE)), PAGES - SKSM_BLOCK_PAGES - 8 * 3);
+}
+
+/* The age after a merge was undone that was made @lived_ns ago. */
+static unsigned int shift_after(struct sksm_block *block, unsigned int shift, uint64_t lived_ns)
+{
+	block->age_shift = (uint8_t)shift;
+	block->broken = true;
+	block->merged_ns = rig.tracker->now_ns - lived_ns;
+	sksm_heat_pass(rig.tracker);
+	cr_assert_not(block->broken);
+	return block->age_shift;
+}
+
+Test(heat, merges_that_did_not_pay)
+{
+	char *data = unit_map(BYTES);
+	struct sksm_block *block;
+
+	memset(data, 1, BYTES);
+	rig_pass(&rig, 1);
+	block = rig_block(&rig, data);
+	rig.options.age_ms = 2000;
+	rig.options.interval_ms = 1000;
+	rig.tracker->pressure.memory_percent = 0;
+	cr_assert_eq(shift_after(block, 0, 8900000000), 1);
+	cr_assert_eq(shift_after(block, 3, 1000000000), 3, "three times at most");
+	cr_assert_eq(shift_after(block, 3, 9100000000), 2);
+	cr_assert_eq(shift_after(block, 0, 9100000000), 0);
+	/* Where memory is short, less is enough. */
+	rig.tracker->pressure.memory_percent = 50;
+	cr_assert_eq(shift_after(block, 1, 3100000000), 0);
+	cr_assert_eq(shift_after(block, 1, 2900000000), 2);
+}

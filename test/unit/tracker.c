@@ -172,3 +172,57 @@ Test(tracker, without_an_index)
 	cr_assert(rig.tracker->index_open);
 	rig_stop(&rig);
 }
+
+/* A block ripens as a whole: its sample is as old as the rest. */
+Test(tracker, the_sample_waits_for_its_block)
+{
+	static const char *const aged[] = { "SKSM_AGE_MS=100", NULL };
+	const struct sksm_block *block;
+	struct rig rig;
+	char *data;
+
+	rig_start(&rig, aged);
+	data = unit_map(BYTES);
+	memset(data, 1, BYTES);
+	rig_pass(&rig, 1);
+	cr_assert_gt(rig_count(&rig, data, PAGES, RIG_BIT(ARMED)), 0, "a sample is armed");
+	/* Many ticks later. */
+	unit_sleep_ms(50);
+	rig_pass(&rig, 1);
+	cr_assert_eq(rig_count(&rig, data, PAGES, RIG_BIT(ARMED)), PAGES);
+	block = rig_block(&rig, data + BYTES / 2);
+	for (unsigned int page = 1; page < SKSM_BLOCK_PAGES; page++)
+		if (block->state[page] == SKSM_PAGE_ARMED)
+			cr_assert_eq(block->stamp[page], rig.tracker->tick, "page %u", page);
+	rig_stop(&rig);
+}
+
+/* Passes become rarer where nothing happens, to eight intervals, and something brings them back. */
+Test(tracker, a_converged_process_is_left_alone)
+{
+	static const char *const slow[] = { "SKSM_INTERVAL_MS=1000", NULL };
+	const uint64_t second_ns = 1000000000;
+	uint64_t pause_ns = 0, last_ns = 0;
+	struct rig rig;
+	char *data;
+
+	rig_start(&rig, slow);
+	data = unit_map(2 * BYTES);
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(data + i * PAGE, i + 1);
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(UNIQUE), PAGES));
+	for (int pass = 0; pass < 12; pass++) {
+		pause_ns = sksm_tracker_pass(rig.tracker);
+		cr_assert_geq(pause_ns, last_ns);
+		last_ns = pause_ns;
+	}
+	cr_assert_eq(pause_ns, 8 * second_ns);
+	cr_assert_not(sksm_tracker_stirs(rig.tracker));
+	for (unsigned int i = 0; i < 300; i++)
+		unit_fill_page(data + BYTES + i * PAGE, PAGES + i + 1);
+	cr_assert(sksm_tracker_stirs(rig.tracker));
+	pause_ns = sksm_tracker_pass(rig.tracker);
+	cr_assert_eq(pause_ns, second_ns);
+	cr_assert(rig_pass_until(&rig, data + BYTES, 300, RIG_BIT(UNIQUE), 300));
+	rig_stop(&rig);
+}
