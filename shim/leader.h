@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-/* Files of /proc, in the descriptor table of our thread; -1 where they cannot be opened. */
+/* Files of /proc, in the descriptor table of our thread; negative where they cannot be opened. */
 struct shim_leader {
 	int self_fd;
 	int task_fd;

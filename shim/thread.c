@@ -6,8 +6,8 @@
  * hook called from inside an allocator or a signal handler must not. The price:
  *
  * - the thread has no libc state: tracker/ uses bare system calls and no thread-local storage;
- * - set*id calls do not reach it: aside.c holds it off around them, and each pass compares its
- *   credentials with the leader's;
+ * - set*id calls do not reach it: aside.c holds it off around them, and once a second it compares
+ *   its credentials with the leader's (leader.c);
  * - the kernel counts it: it ends by itself once it is the last one.
  *
  * It shares memory and signal handlers, as a thread must, but neither descriptors (trap 14 of the
@@ -39,8 +39,8 @@
 #define HOLD_MAX_NS 2000000000ull
 /* Passes without anything to watch until the thread ends. */
 #define IDLE_PASSES 5
-/* A wake-up costs some 60 us of CPU time, more than what is done then. */
-#define SLICE_NS 1000000000u
+#define NS_PER_SECOND 1000000000u
+#define SLICE_MIN_NS 100000000u
 
 #define futex(address, operation, value, timeout) \
 	sksm_call6(SYS_futex, address, operation, value, timeout, 0, 0)
@@ -56,36 +56,43 @@ static bool is_asked_to_stop(const struct shim_control *control)
 }
 
 /*
- * Sleep for @ns, until we are to stop, or until the process is no longer one to work for, which
- * is looked at once a second however long the pause. True: go on.
+ * Sleep for @ns, until something stirs after an interval, until we are to stop, or until the
+ * process is no longer one to work for, which is looked at once a second however long the pause.
+ * True: go on.
  */
 static bool sleep_ns(struct shim_control *control, const struct sksm_tracker *tracker,
 		     const struct shim_leader *leader, uint64_t ns)
 {
 	uint64_t now_ns = sksm_clock_ns(CLOCK_MONOTONIC), until_ns = now_ns + ns;
-	const uint64_t least_ns = now_ns + (uint64_t)shim.options.interval_ms * 1000000;
+	const uint64_t interval_ns = (uint64_t)shim.options.interval_ms * 1000000;
+	const uint64_t least_ns = now_ns + interval_ns;
+	/* A wake-up costs some 60 us of CPU time, more than what is done then. */
+	const uint64_t slice_max_ns = interval_ns < SLICE_MIN_NS ? SLICE_MIN_NS :
+				      interval_ns < NS_PER_SECOND ? interval_ns : NS_PER_SECOND;
 
 	for (;;) {
 		struct timespec ts;
 		uint64_t slice_ns;
+		bool wake;
 
 		now_ns = sksm_clock_ns(CLOCK_MONOTONIC);
+		/* A pause for want of budget is not cut short: then nothing could be done. */
+		wake = now_ns >= until_ns ||
+		       (now_ns >= least_ns && sksm_budget_left(&tracker->budget) &&
+			sksm_tracker_stirs(tracker));
 		if (is_asked_to_stop(control) ||
 		    shim_leader_is_gone(leader, &control->exit_status))
 			return false;
-		if (shim_leader_has_other_ids(leader, now_ns >= until_ns)) {
+		if (shim_leader_has_other_ids(leader, wake)) {
 			/* The program's next wait makes a thread with the ids it has now. */
 			control->next_rss_kb = 0;
 			return false;
 		}
-		if (now_ns >= until_ns)
+		if (wake)
 			return true;
-		/* A pause for want of budget is not cut short: then nothing could be done. */
-		if (now_ns >= least_ns && sksm_budget_left(&tracker->budget) &&
-		    sksm_tracker_stirs(tracker))
-			return true;
-		slice_ns = until_ns - now_ns < SLICE_NS ? until_ns - now_ns : SLICE_NS;
-		ts = (struct timespec){ (time_t)(slice_ns / SLICE_NS), (long)(slice_ns % SLICE_NS) };
+		slice_ns = until_ns - now_ns < slice_max_ns ? until_ns - now_ns : slice_max_ns;
+		ts.tv_sec = (time_t)(slice_ns / NS_PER_SECOND);
+		ts.tv_nsec = (long)(slice_ns % NS_PER_SECOND);
 		futex(&control->stop, FUTEX_WAIT, 0, &ts);
 	}
 }

@@ -10,7 +10,8 @@
 
 #include "tracker/sys.h"
 
-#define FRESH_NS 15000000000ull
+/* Passes are up to eight intervals apart. */
+#define FRESH_NS 40000000000ull
 #define RECORDS_MAX 4096u	/* per look, so that a look stays short */
 
 struct look {
@@ -31,6 +32,13 @@ static bool want_pid(pid_t pid, void *arg)
 	return true;
 }
 
+/* The numbers are the process' own: an absurd one must not wrap the sum. */
+static void add_bytes(uint64_t *sum, uint64_t bytes)
+{
+	if (__builtin_add_overflow(*sum, bytes, sum))
+		*sum = UINT64_MAX;
+}
+
 static void add_record(const struct sksm_place_record *found, void *arg)
 {
 	const struct sksm_record *record = found->record;
@@ -39,17 +47,12 @@ static void add_record(const struct sksm_place_record *found, void *arg)
 	if (record->state != SKSM_STATE_RUNNING || *record->dormant)
 		return;
 	look->demand.living++;
-	/* Only ever a reason to wait a little longer, so an absurd number does no harm. */
-	look->demand.offered_bytes += record->counters.offered;
-	if (!record->counters.pending || record->updated_ns <= look->served_ns ||
-	    record->updated_ns + FRESH_NS < look->now_ns)
+	if (!record->counters.offered || record->updated_ns + FRESH_NS < look->now_ns ||
+	    !sksm_process_matches(record, found->owner))
 		return;
-	if (!sksm_process_matches(record, found->owner))
-		return;
-	/* The numbers are the process' own: an absurd one must not wrap the sum. */
-	if (__builtin_add_overflow(look->demand.pending_bytes, record->counters.pending,
-				   &look->demand.pending_bytes))
-		look->demand.pending_bytes = UINT64_MAX;
+	add_bytes(&look->demand.offered_bytes, record->counters.offered);
+	if (record->updated_ns > look->served_ns)
+		add_bytes(&look->demand.pending_bytes, record->counters.pending);
 }
 
 void sksm_demand_look(const struct sksm_places *places, uint64_t served_ns,

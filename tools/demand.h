@@ -12,14 +12,14 @@
 
 struct sksm_demand {
 	uint64_t pending_bytes;	/* waiting for ksmd */
-	uint64_t offered_bytes;	/* what it looks at in each scan: that, and what is merged */
+	uint64_t offered_bytes;	/* those, and what is merged already */
 	unsigned int living;	/* records of processes that live */
 };
 
 /*
- * Look at the records of @places. A record counts as waiting where its process lives, it was
- * updated after @served_ns (CLOCK_BOOTTIME: when ksmd last had all the scans that it can use), and
- * not too long ago: a stopped process asks for nothing.
+ * Look at the records of @places whose processes live and that were updated not too long ago: a
+ * stopped process asks for nothing. What is pending counts where the record was updated after
+ * @served_ns (CLOCK_BOOTTIME: when ksmd last had all the scans that it can use).
  */
 void sksm_demand_look(const struct sksm_places *places, uint64_t served_ns,
 		      struct sksm_demand *ret);

@@ -155,14 +155,31 @@ static void note_progress(struct pacer *pacer)
 	pacer->progress_scan = sksm_ksmd_counter("full_scans");
 }
 
-/* True where ksmd had all the scans that could help, and nothing came of them. */
+/*
+ * What ksmd looks at in each scan, as the kernel counts it, but not what is left of processes that
+ * have gone: that shows only in the records, which in turn may say anything.
+ */
+static uint64_t scanned_bytes(const struct pacer *pacer)
+{
+	uint64_t counted = (merged_now() + sksm_ksmd_counter("pages_unshared") +
+			    sksm_ksmd_counter("pages_volatile")) * PAGE_BYTES;
+
+	return counted < pacer->demand.offered_bytes ? counted : pacer->demand.offered_bytes;
+}
+
+/* True where ksmd had all the scans that could help, and little came of them. */
 static bool is_fruitless(struct pacer *pacer)
 {
-	uint64_t crumbs = pacer->demand.offered_bytes / CRUMB_PART, merged = merged_now();
-	uint64_t waits = pacer->demand.pending_bytes;
-	uint64_t least = (waits > crumbs ? waits : crumbs) / PAGE_BYTES / FRUIT_PART + 1;
+	uint64_t scanned = scanned_bytes(pacer), merged = merged_now();
+	uint64_t waits = pacer->demand.pending_bytes < scanned ? pacer->demand.pending_bytes :
+			 scanned;
+	uint64_t least = (waits > scanned / CRUMB_PART ? waits : scanned / CRUMB_PART) /
+			 PAGE_BYTES / FRUIT_PART + 1;
 
-	if (merged >= pacer->progress + least || merged + least <= pacer->progress) {
+	/* Processes end, and merges are undone. */
+	if (merged < pacer->progress)
+		pacer->progress = merged;
+	if (merged >= pacer->progress + least) {
 		pacer->fruitful = true;
 		note_progress(pacer);
 		return false;
@@ -171,25 +188,26 @@ static bool is_fruitless(struct pacer *pacer)
 }
 
 /*
- * Everything that was pending has had its scans. Those who keep asking although their memory does
- * not merge wait longer each time; an engine that works as it should does not.
+ * Everything that was pending is merged, or has had its scans (@served). Those who keep asking
+ * although their memory does not merge wait longer each time.
  */
-static void finish_series(struct pacer *pacer)
+static void finish_series(struct pacer *pacer, bool served)
 {
 	pacer->series = false;
-	pacer->served_ns = now();
-	pacer->rested_ns = pacer->served_ns;
+	pacer->rested_ns = now();
+	if (served)
+		pacer->served_ns = pacer->rested_ns;
 	if (pacer->fruitful) {
 		pacer->backoff_ms = 0;
 		pacer->linger_ms = LINGER_MIN_MS;
-		return;
+	} else if (served) {
+		pacer->backoff_ms = pacer->backoff_ms ? pacer->backoff_ms * 2 : BACKOFF_MIN_MS;
+		if (pacer->backoff_ms > BACKOFF_MAX_MS)
+			pacer->backoff_ms = BACKOFF_MAX_MS;
+		if (pacer->linger_ms < LINGER_MAX_MS)
+			pacer->linger_ms *= 2;
+		pacer->hold_ns = pacer->served_ns + pacer->backoff_ms * NS_PER_MS;
 	}
-	pacer->backoff_ms = pacer->backoff_ms ? pacer->backoff_ms * 2 : BACKOFF_MIN_MS;
-	if (pacer->backoff_ms > BACKOFF_MAX_MS)
-		pacer->backoff_ms = BACKOFF_MAX_MS;
-	if (pacer->linger_ms < LINGER_MAX_MS)
-		pacer->linger_ms *= 2;
-	pacer->hold_ns = pacer->served_ns + pacer->backoff_ms * NS_PER_MS;
 }
 
 static bool check_pulse(struct pacer *pacer)
@@ -207,16 +225,14 @@ static bool check_pulse(struct pacer *pacer)
 		break;
 	}
 	if (is_fruitless(pacer)) {
-		finish_series(pacer);
+		finish_series(pacer, true);
 		return false;
 	}
 	if (now() - pacer->look_ns < LOOK_MS * NS_PER_MS)
 		return true;
 	look(pacer);
-	if (!pacer->demand.pending_bytes) {
-		pacer->series = false;
-		pacer->rested_ns = now();
-	}
+	if (!pacer->demand.pending_bytes)
+		finish_series(pacer, false);
 	return pacer->series;
 }
 
@@ -251,7 +267,7 @@ static bool is_worth_a_pulse(const struct pacer *pacer)
 	const struct sksm_demand *demand = &pacer->demand;
 
 	return demand->pending_bytes &&
-	       (pacer->series || demand->pending_bytes >= demand->offered_bytes / CRUMB_PART ||
+	       (pacer->series || demand->pending_bytes >= scanned_bytes(pacer) / CRUMB_PART ||
 		now() - pacer->rested_ns >= pacer->linger_ms * NS_PER_MS);
 }
 
@@ -280,6 +296,9 @@ static int loop(struct pacer *pacer, bool once)
 		unsigned int sleep_ms;
 
 		look(pacer);
+		/* What was left when the budget was used up may have gone since. */
+		if (pacer->series && !pacer->demand.pending_bytes)
+			finish_series(pacer, false);
 		if (once && (!pacer->demand.pending_bytes || once_obstacle())) {
 			if (pacer->demand.pending_bytes)
 				warnx("%s", once_obstacle());

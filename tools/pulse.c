@@ -52,20 +52,14 @@ void sksm_pulse_fini(struct sksm_pulse *pulse)
 	sksm_pressure_close(&pulse->pressure);
 }
 
-/* Where CPUs are short and memory is not, half of the budget does. */
-static unsigned int share_of_cpu(const struct sksm_pulse *pulse)
-{
-	return sksm_pressure_cpu(&pulse->pressure) ? (pulse->cpu_percent + 1) / 2 :
-	       pulse->cpu_percent;
-}
-
 /* Fill the bucket for the time that passed, and take out what ksmd used of it. */
 static void settle(struct sksm_pulse *pulse)
 {
 	uint64_t now_ns = sksm_clock_ns(CLOCK_BOOTTIME);
 
 	sksm_pressure_update(&pulse->pressure, now_ns);
-	pulse->tokens_ns += (int64_t)((now_ns - pulse->filled_ns) / 100 * share_of_cpu(pulse));
+	pulse->tokens_ns += (int64_t)((now_ns - pulse->filled_ns) / 100 *
+				      sksm_pressure_share(&pulse->pressure, pulse->cpu_percent));
 	pulse->filled_ns = now_ns;
 	if (pulse->on) {
 		uint64_t cpu_ns = sksm_ksmd_cpu_ns(pulse->ksmd);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is known of each page, kept by blocks of 2 MiB: the size of a huge page, and the grain at
- * which heat is judged. Blocks exist only where something is in memory; 1.5 KiB each, and 3 KiB more
- * once contents were digested.
+ * which heat is judged. Blocks exist only where something is in memory; 1.5 KiB each, and 3 KiB
+ * more once contents were digested.
  */
 #ifndef SKSM_BLOCK_H
 #define SKSM_BLOCK_H
@@ -58,19 +58,22 @@ struct sksm_block {
 	uint64_t armed[SKSM_BLOCK_WORDS];
 	uint64_t offered[SKSM_BLOCK_WORDS];	/* in a mapping that is marked mergeable */
 	uint64_t next_arm_ns;		/* loose pages stay so until then */
-	uint64_t merged_ns;		/* since when pages of it have been merged */
+	uint64_t merged_ns;		/* since when most of its merged pages have been merged */
 	uint64_t since_ns;		/* huge: when the sample was taken */
 	uint64_t sample;		/* huge: digest of the sample */
 	struct sksm_digests *digests;	/* or NULL */
 	uint16_t count[SKSM_PAGE_STATES];
+	uint16_t merged_mark;		/* merged pages at merged_ns, or after the last breaks */
 	uint16_t writes;		/* faults seen in the current pass */
 	uint8_t level;			/* heat: loose pages wait interval << level */
-	uint8_t age_shift;		/* merges undone too soon: the age is longer by this power of 2 */
+	uint8_t age_shift;		/* merges undone too soon: the age is 2^this as long */
 	uint8_t retries;		/* times that refused pages were offered again */
 	uint8_t retry_round;		/* sksm_tracker.lookup_round of the last time */
 	uint8_t huge;			/* enum sksm_huge_phase */
 	uint8_t sampling;		/* so many pages are armed to learn whether it is hot */
+	uint8_t sample_tick;		/* when they were armed */
 	bool broken;			/* merges were undone in the current pass */
+	bool broken_soon;		/* some of them too soon to have paid */
 	bool proven;			/* was calm when looked at last */
 	bool wrote;			/* written since it was last armed as a whole */
 	bool adopted;			/* was mergeable before we came: not ours to take back */

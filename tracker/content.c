@@ -58,9 +58,13 @@ static bool is_worth_digesting(struct sksm_tracker *tracker, struct sksm_block *
 	if (!(entry & SKSM_PM_PRESENT))
 		return false;
 	if (sksm_entry_shared(entry)) {
-		/* In memory that is mergeable since before we came, it may be merged already. */
-		sksm_block_set(&tracker->blocks, block, page, sksm_bit(block->offered, page) &&
-			       tracker->audit.merged_bytes ? SKSM_PAGE_MERGED : SKSM_PAGE_SHARED);
+		/* In memory that is mergeable since before we came it may be merged already. */
+		bool merged = sksm_bit(block->offered, page) && tracker->audit.merged_bytes;
+
+		if (merged)
+			sksm_note_merge(tracker, block);
+		sksm_block_set(&tracker->blocks, block, page,
+			       merged ? SKSM_PAGE_MERGED : SKSM_PAGE_SHARED);
 		return false;
 	}
 	return true;

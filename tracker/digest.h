@@ -20,7 +20,9 @@ struct sksm_digester {
 
 void sksm_digester_init(struct sksm_digester *digester, const uint8_t key[SKSM_KEY_BYTES]);
 
-/* The digest of 4096 bytes at @page (any alignment), in the upper 48 bits. Never 0. About 0.3 us. */
+/*
+ * The digest of 4096 bytes at @page (any alignment), in the upper 48 bits. Never 0. About 0.3 us.
+ */
 uint64_t sksm_digest_page(const struct sksm_digester *digester, const void *page);
 
 #endif

@@ -111,6 +111,7 @@ static void arm_sample(struct sksm_tracker *tracker, struct sksm_block *block)
 		taken++;
 	}
 	block->sampling = (uint8_t)size;
+	block->sample_tick = tracker->tick;
 }
 
 /* The sample has been out for a pass: was it left alone? */
@@ -126,8 +127,7 @@ static void judge_sample(struct sksm_tracker *tracker, struct sksm_block *block)
 		heat_up(tracker, block);
 }
 
-/* Merges were undone: did they last long enough to pay? */
-static void judge_breaks(struct sksm_tracker *tracker, struct sksm_block *block)
+void sksm_heat_note_break(const struct sksm_tracker *tracker, struct sksm_block *block)
 {
 	uint64_t pays_ms = PAYS_FACTOR * ((uint64_t)tracker->options->age_ms +
 					  tracker->options->interval_ms);
@@ -135,11 +135,20 @@ static void judge_breaks(struct sksm_tracker *tracker, struct sksm_block *block)
 	/* Where memory is short, what was freed for a while helped. */
 	if (sksm_pressure_memory(&tracker->pressure))
 		pays_ms /= PAYS_FACTOR;
-	block->broken = false;
-	if (tracker->now_ns - block->merged_ns < pays_ms * 1000000)
+	block->broken = true;
+	block->broken_soon |= tracker->now_ns - block->merged_ns < pays_ms * 1000000;
+}
+
+/* Merges were undone: did they last long enough to pay? */
+static void judge_breaks(struct sksm_block *block)
+{
+	if (block->broken_soon)
 		block->age_shift += block->age_shift < MAX_AGE_SHIFT;
 	else
 		block->age_shift -= block->age_shift > 0;
+	block->broken = false;
+	block->broken_soon = false;
+	block->merged_mark = block->count[SKSM_PAGE_MERGED] + block->count[SKSM_PAGE_ZERO];
 }
 
 static void judge_writes(struct sksm_tracker *tracker, struct sksm_block *block)
@@ -162,7 +171,8 @@ static void judge_writes(struct sksm_tracker *tracker, struct sksm_block *block)
 static void age_together(const struct sksm_tracker *tracker, struct sksm_block *block)
 {
 	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
-		if (block->state[page] == SKSM_PAGE_ARMED)
+		if (block->state[page] == SKSM_PAGE_ARMED &&
+		    block->stamp[page] == block->sample_tick)
 			block->stamp[page] = tracker->tick;
 }
 
@@ -175,10 +185,10 @@ static void heat_block(struct sksm_tracker *tracker, struct sksm_block *block)
 	else if (block->writes)
 		judge_writes(tracker, block);
 	if (block->broken)
-		judge_breaks(tracker, block);
+		judge_breaks(block);
 	block->writes = 0;
 	if (!block->count[SKSM_PAGE_LOOSE] || !sksm_budget_left(&tracker->budget) ||
-	    (tracker->now_ns < block->next_arm_ns && !tracker->thaw))
+	    (tracker->now_ns < block->next_arm_ns && !(tracker->thaw && !block->proven)))
 		return;
 	if (!block->proven) {
 		arm_sample(tracker, block);
@@ -198,7 +208,7 @@ void sksm_heat_pass(struct sksm_tracker *tracker)
 
 	/*
 	 * Programs change their ways as a whole: where more of the hot blocks that were sampled had
-	 * become calm than not, all are sampled now.
+	 * become calm than not, all that are not proven are sampled now.
 	 */
 	tracker->thaw = tracker->thawing > 0 && tracker->now_ns >= tracker->next_thaw_ns;
 	if (tracker->thaw)

@@ -78,14 +78,6 @@ static void digest_all(struct sksm_tracker *tracker, struct sksm_block *block)
 	block->huge = SKSM_HUGE_KNOWN;
 }
 
-/* Half of the pages must have a twin, a quarter where memory is short. */
-static bool is_worth_splitting(const struct sksm_tracker *tracker, const struct sksm_block *block)
-{
-	unsigned int part = sksm_pressure_memory(&tracker->pressure) ? 4 : 2;
-
-	return block->count[SKSM_PAGE_TWIN] * part >= SKSM_BLOCK_PAGES;
-}
-
 static void give_up_huge(struct sksm_tracker *tracker, struct sksm_block *block)
 {
 	int64_t armed;
@@ -121,7 +113,7 @@ void sksm_huge_step(struct sksm_tracker *tracker, struct sksm_block *block)
 	else if (block->level < 4)
 		block->level++;
 	if (block->huge == SKSM_HUGE_KNOWN && tracker->engine != SKSM_ENGINE_NONE &&
-	    is_worth_splitting(tracker, block))
+	    sksm_huge_is_worth_splitting(tracker, block))
 		give_up_huge(tracker, block);
 	else
 		wait_for(tracker, block, 0);

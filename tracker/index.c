@@ -133,6 +133,10 @@ static int withdraw_in(struct sksm_index *index, uint64_t *bucket, uint64_t dige
 	if (i < 0)
 		return 0;
 	entry = unpack(bucket[i]);
+	/* In a new table it may be only others' yet. */
+	if (entry.a != index->me && entry.b != index->me &&
+	    entry.count <= (unsigned int)(entry.a != 0) + (entry.b != 0))
+		return 0;
 	if (entry.b == index->me) {
 		entry.b = 0;
 	} else if (entry.a == index->me) {
@@ -189,28 +193,37 @@ static int apply_in(struct sksm_index *index, uint64_t *bucket, const struct sks
 	}
 }
 
-/* Entries of @now that differ from @before go to the file, in one write. 0 or -ENOSPC. */
+/*
+ * Entries of @now that differ from @before go to the file, neighbours in one write, others' entries
+ * in between as they were. 0 or -ENOSPC.
+ */
 static int write_changed(const struct sksm_index *index, const uint64_t *before,
 			 const uint64_t *now, unsigned int count, uint64_t offset)
 {
-	unsigned int from = 0;
-	long bytes;
+	unsigned int from, to, i = 0;
 
-	while (count && now[count - 1] == before[count - 1])
-		count--;
-	while (from < count && now[from] == before[from])
-		from++;
-	bytes = (long)(count - from) * 8;
-	if (!bytes)
-		return 0;
-	return sksm_write_at(index->fd, now + from, (size_t)bytes, offset + from * 8ull) == bytes ?
-	       0 : -ENOSPC;
+	for (;;) {
+		long bytes;
+
+		while (i < count && now[i] == before[i])
+			i++;
+		if (i == count)
+			return 0;
+		for (from = i, to = i + 1; i < count && i < to + SKSM_INDEX_WAYS; i++)
+			if (now[i] != before[i])
+				to = i + 1;
+		bytes = (long)(to - from) * 8;
+		if (sksm_write_at(index->fd, now + from, (size_t)bytes,
+				  offset + from * 8ull) != bytes)
+			return -ENOSPC;
+	}
 }
 
 /*
  * Apply the list of operations that starts at @first, all of whose buckets lie in one span: read
- * what they need of it, change it, write it back. What others write in between is lost; they find
- * out when they look their pages up.
+ * what they need of it, change it, write it back. What others write in between is lost: that a page
+ * was published shows when they look it up; that one was withdrawn does not, and leaves a false
+ * twin.
  */
 static void apply_span(struct sksm_index *index, struct sksm_index_op *ops, uint32_t first)
 {

@@ -47,6 +47,7 @@ struct sksm_index {
 	bool self_event;
 	unsigned int members_used;
 	struct sksm_member *members;	/* a copy, as of the last beat */
+	uint64_t held;		/* pages that the caller has published now: for a larger table */
 	uint64_t publishes;	/* since the table was opened */
 	uint64_t overflows;
 	uint8_t to_notify[SKSM_INDEX_MEMBERS / 8];	/* at the next flush */
@@ -81,13 +82,13 @@ bool sksm_index_has_event(const struct sksm_index *index);
 
 enum sksm_index_op_kind {
 	/*
-	 * Publish a page of ours. 1: it has a twin, in this or another living process; 0: no twin is
-	 * known; -errno: it could not be published (-ENOSPC: its bucket is full).
+	 * Publish a page of ours. 1: it has a twin, in this or another living process; 0: no twin
+	 * is known; -errno: it could not be published (-ENOSPC: its bucket is full).
 	 */
 	SKSM_INDEX_PUBLISH,
 	/* A page of ours no longer has this content. */
 	SKSM_INDEX_WITHDRAW,
-	/* Has a page that we published a twin by now? 1, 0 or -errno. Publishes it again where lost. */
+	/* Has a page that we published a twin by now? 1, 0, -errno. Published again where lost. */
 	SKSM_INDEX_LOOKUP,
 };
 

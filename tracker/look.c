@@ -54,7 +54,7 @@ static void page_written(struct sksm_tracker *tracker, struct sksm_block *block,
 
 	if (state == SKSM_PAGE_MERGED || state == SKSM_PAGE_ZERO) {
 		tracker->counters.cow_breaks++;
-		block->broken = true;
+		sksm_heat_note_break(tracker, block);
 	}
 	tracker->counters.writes_seen++;
 	block->writes++;

@@ -139,8 +139,11 @@ static unsigned int order_for(uint64_t pages)
 {
 	unsigned int order = SKSM_INDEX_MIN_ORDER;
 
-	/* Between 40 % and 80 % full, to begin with. */
-	while (order < SKSM_INDEX_MAX_ORDER && (uint64_t)SKSM_INDEX_WAYS << order < pages * 5 / 4)
+	/*
+	 * Between a third and two thirds full, to begin with: at three quarters one entry in 60
+	 * finds its bucket full.
+	 */
+	while (order < SKSM_INDEX_MAX_ORDER && (uint64_t)SKSM_INDEX_WAYS << order < pages * 3 / 2)
 		order++;
 	return order;
 }
@@ -284,8 +287,8 @@ bool sksm_index_is_full(const struct sksm_index *index)
 
 static void grow(struct sksm_index *index)
 {
-	/* All that we published, and as much again of others. */
-	unsigned int order = order_for(index->publishes * 2);
+	/* All that we hold, and as much again of others. */
+	unsigned int order = order_for(index->held * 2);
 	struct sksm_members_header header;
 
 	if (!lock_members(index->members_fd, F_WRLCK))

@@ -43,6 +43,10 @@ static void read_full_scans(struct sksm_tracker *tracker)
 	tracker->scans_seen = n > 0 && tracker->full_scans != (uint8_t)value;
 	if (n > 0)
 		tracker->full_scans = (uint8_t)value;
+	if (tracker->scans_seen)
+		tracker->quiet_scans = 0;
+	else
+		tracker->quiet_scans++;
 }
 
 static void mark_offered(struct sksm_tracker *tracker, struct sksm_block *block,
@@ -50,6 +54,7 @@ static void mark_offered(struct sksm_tracker *tracker, struct sksm_block *block,
 {
 	sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_OFFERED);
 	block->stamp[page] = tracker->full_scans;
+	tracker->quiet_scans = 0;
 }
 
 /* What a synchronous engine has done is there to be seen at once. */

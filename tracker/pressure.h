@@ -37,4 +37,11 @@ static inline bool sksm_pressure_cpu(const struct sksm_pressure *pressure)
 	return pressure->cpu_percent >= 60 && !sksm_pressure_memory(pressure);
 }
 
+/* How much of a budget of @percent to use: where CPUs are short, half of it does. */
+static inline unsigned int sksm_pressure_share(const struct sksm_pressure *pressure,
+					       unsigned int percent)
+{
+	return sksm_pressure_cpu(pressure) ? (percent + 1) / 2 : percent;
+}
+
 #endif

@@ -159,7 +159,9 @@ static void open_index(struct sksm_tracker *tracker)
 	if (tracker->index_open)
 		sksm_twins_republish(tracker);
 	/* A member that passes rarely is not to be taken for dead. */
-	tracker->index.lease_ns += (2ull << STRETCH_SHIFT_MAX) * tracker->options->interval_ms * 1000000;
+	if (tracker->index_open)
+		tracker->index.lease_ns += (2ull << STRETCH_SHIFT_MAX) * 1000000 *
+					   tracker->options->interval_ms;
 	tracker->index_retry_ns = tracker->now_ns + INDEX_RETRY_NS;
 }
 
@@ -179,29 +181,31 @@ bool sksm_tracker_stirs(const struct sksm_tracker *tracker)
 
 /*
  * Where next to nothing changes, passes become rarer: what a pass costs would be the whole of what
- * a converged process pays. Not while pages ripen or wait for ksmd, whose pulse ends when we see it.
+ * a converged process pays. Not while pages ripen or wait for ksmd, whose pulse ends when we see
+ * it.
  */
 static uint64_t stretch(struct sksm_tracker *tracker)
 {
 	const struct sksm_blocks *blocks = &tracker->blocks;
-	uint64_t busy = blocks->changes - tracker->changes_seen +
-			blocks->total[SKSM_PAGE_ARMED] + blocks->total[SKSM_PAGE_OFFERED];
+	uint64_t pages = tracker->counters.resident / SKSM_PAGE_BYTES;
+	uint64_t busy = blocks->changes - tracker->changes_seen;
 
+	if (busy * CALM_PART > pages)
+		tracker->changed_ns = tracker->now_ns;
+	/* What has not ripened after the longest age (pages in swap) never may. */
+	if (tracker->now_ns - tracker->changed_ns < ((uint64_t)tracker->options->age_ms << 4) *
+	    1000000 + 2000000000)
+		busy += blocks->total[SKSM_PAGE_ARMED];
+	/* Where nobody runs ksmd, offers wait for good. */
+	if (tracker->quiet_scans < 8)
+		busy += blocks->total[SKSM_PAGE_OFFERED];
 	tracker->changes_seen = blocks->changes;
 	tracker->faults_seen = count_faults();
-	if (busy * CALM_PART > tracker->counters.resident / SKSM_PAGE_BYTES)
+	if (busy * CALM_PART > pages)
 		tracker->calm_passes = 0;
 	else if (tracker->calm_passes < CALM_PASSES * STRETCH_SHIFT_MAX)
 		tracker->calm_passes++;
 	return 1ull << tracker->calm_passes / CALM_PASSES;
-}
-
-/* Where CPUs are short and memory is not, half of the budget does. */
-static unsigned int share_of_cpu(const struct sksm_tracker *tracker)
-{
-	unsigned int percent = tracker->options->cpu_percent;
-
-	return sksm_pressure_cpu(&tracker->pressure) ? (percent + 1) / 2 : percent;
 }
 
 uint64_t sksm_tracker_pass(struct sksm_tracker *tracker)
@@ -214,7 +218,8 @@ uint64_t sksm_tracker_pass(struct sksm_tracker *tracker)
 	sksm_budget_update(&tracker->budget, tracker->now_ns,
 			   sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID), 0);
 	sksm_pressure_update(&tracker->pressure, tracker->now_ns);
-	tracker->budget.percent = share_of_cpu(tracker);
+	tracker->budget.percent = sksm_pressure_share(&tracker->pressure,
+						      tracker->options->cpu_percent);
 	if (sksm_regions_refresh(&tracker->regions, tracker->uffd, sksm_look_forget, tracker) == 0)
 		sksm_look_pass(tracker);
 	sksm_heat_pass(tracker);

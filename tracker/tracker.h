@@ -6,8 +6,8 @@
  *
  * A pass: regions are brought in step with the kernel's map; each is scanned (look.c); what was
  * written is taken back, what is new or calm again is armed (heat.c); what stayed unwritten for
- * the age is digested (content.c) and published (twins.c); runs of pages with a twin are offered to the
- * merge engine (offer.c); the counters are published in the record (account.c).
+ * the age is digested (content.c) and published (twins.c); runs of pages with a twin are offered
+ * to the merge engine (offer.c); the counters are published in the record (account.c).
  */
 #ifndef SKSM_TRACKER_H
 #define SKSM_TRACKER_H
@@ -59,6 +59,8 @@ struct sksm_tracker {
 	uint64_t audited_merged;	/* merged pages that we knew of at the last audit */
 	const uint32_t *stop;	/* not 0 there: end the pass soon, somebody waits; may be NULL */
 	uint64_t changes_seen;	/* sksm_blocks.changes as of the end of the last pass */
+	uint64_t changed_ns;	/* when more than a few pages had changed */
+	unsigned int quiet_scans;	/* passes without an offer or a full scan of ksmd */
 	uint64_t faults_seen;	/* minor faults of the process as of the end of the last pass */
 	unsigned int calm_passes;	/* since something happened that matters */
 	int thawing;		/* samples of hot blocks in this pass: calm less hot ones */
@@ -125,6 +127,9 @@ void sksm_look_forget(void *tracker, uint64_t start, uint64_t end);
 /* heat.c: judge all blocks after they were looked at; arm what should be armed. */
 void sksm_heat_pass(struct sksm_tracker *tracker);
 
+/* heat.c: a merged page of @block was written. */
+void sksm_heat_note_break(const struct sksm_tracker *tracker, struct sksm_block *block);
+
 /* content.c: digest and publish what has become invariant. */
 void sksm_content_pass(struct sksm_tracker *tracker);
 
@@ -155,6 +160,15 @@ void sksm_twins_flush(struct sksm_tracker *tracker);
 /* huge.c: one step for a block that is a huge page left whole. */
 void sksm_huge_step(struct sksm_tracker *tracker, struct sksm_block *block);
 
+/* Half of the pages must have a twin, a quarter where memory is short. */
+static inline bool sksm_huge_is_worth_splitting(const struct sksm_tracker *tracker,
+						const struct sksm_block *block)
+{
+	unsigned int part = sksm_pressure_memory(&tracker->pressure) ? 4 : 2;
+
+	return block->count[SKSM_PAGE_TWIN] * part >= SKSM_BLOCK_PAGES;
+}
+
 /* offer.c: place runs of twins with the engine, give up on refused ones, take back hot ones. */
 void sksm_offer_pass(struct sksm_tracker *tracker);
 
@@ -178,8 +192,13 @@ static inline bool sksm_tracker_stops(const struct sksm_tracker *tracker)
 /* Before a page of @block becomes MERGED or ZERO. */
 static inline void sksm_note_merge(const struct sksm_tracker *tracker, struct sksm_block *block)
 {
-	if (!block->count[SKSM_PAGE_MERGED] && !block->count[SKSM_PAGE_ZERO])
-		block->merged_ns = tracker->now_ns;
+	uint16_t count = block->count[SKSM_PAGE_MERGED] + block->count[SKSM_PAGE_ZERO];
+
+	/* One old merged page does not vouch for many new ones. */
+	if (count < 2 * block->merged_mark)
+		return;
+	block->merged_mark = count ? count : 1;
+	block->merged_ns = tracker->now_ns;
 }
 
 /* A present page whose frame somebody else maps too: shared by fork, or merged. */

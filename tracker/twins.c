@@ -20,7 +20,7 @@ static void take_twin(struct sksm_tracker *tracker, struct sksm_block *block, un
 {
 	sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_TWIN);
 	/* A huge page may have become worth giving up: no need to wait for its turn. */
-	if (block->huge == SKSM_HUGE_KNOWN && block->count[SKSM_PAGE_TWIN] * 2 >= SKSM_BLOCK_PAGES)
+	if (block->huge == SKSM_HUGE_KNOWN && sksm_huge_is_worth_splitting(tracker, block))
 		block->next_arm_ns = 0;
 }
 
@@ -72,7 +72,10 @@ static void add(struct sksm_tracker *tracker, enum sksm_index_op_kind kind,
 		struct sksm_block *block, unsigned int page)
 {
 	struct sksm_index_op op = {
-		.digest = sksm_block_digest(block, page), .block = block, .page = page, .kind = kind,
+		.digest = sksm_block_digest(block, page),
+		.block = block,
+		.page = page,
+		.kind = kind,
 	};
 
 	/* Pages of zeros have a twin in every kernel, and would crowd one bucket of the index. */
@@ -131,13 +134,13 @@ void sksm_twins_republish(struct sksm_tracker *tracker)
 /* Some page of ours got a twin, or a process that had one went: which? */
 static void look_up_all(struct sksm_tracker *tracker)
 {
-	uint64_t took_ns;
+	uint64_t start_ns = sksm_clock_ns(CLOCK_BOOTTIME), took_ns;
 
 	tracker->lookup_round++;
 	add_all(tracker, SKSM_INDEX_LOOKUP);
 	tracker->lookups_due = false;
 	/* At most a tenth of the time goes into this. */
-	took_ns = sksm_clock_ns(CLOCK_BOOTTIME) - tracker->now_ns;
+	took_ns = sksm_clock_ns(CLOCK_BOOTTIME) - start_ns;
 	tracker->next_lookups_ns = tracker->now_ns + 10 * took_ns;
 }
 
@@ -147,6 +150,11 @@ void sksm_twins_pass(struct sksm_tracker *tracker)
 
 	if (!tracker->index_open)
 		return;
+	/* What was withdrawn is of the table that we know, not of one that the beat may find. */
+	sksm_twins_flush(tracker);
+	tracker->index.held = 0;
+	for (int state = SKSM_PAGE_UNIQUE; state <= SKSM_PAGE_ZERO; state++)
+		tracker->index.held += tracker->blocks.total[state];
 	found = sksm_index_beat(&tracker->index);
 	if (found == -ESTALE) {
 		/* Somebody emptied the files under us: join anew. */
@@ -155,14 +163,17 @@ void sksm_twins_pass(struct sksm_tracker *tracker)
 	}
 	if (found < 0)
 		return;
-	/* Of two that publish the same at the same time, one may overwrite the other: look again. */
+	/* Of two that publish the same at a time, one may overwrite the other: look again. */
 	if (tracker->published)
 		tracker->lookups_due = true;
 	tracker->published = false;
-	if (found & SKSM_INDEX_MOVED)
-		sksm_twins_republish(tracker);
 	if (found & SKSM_INDEX_EVENT)
 		tracker->lookups_due = true;
+	if (found & SKSM_INDEX_MOVED) {
+		/* The others come too; the next pass looks for what they have overwritten. */
+		sksm_twins_republish(tracker);
+		return;
+	}
 	if (tracker->lookups_due && tracker->now_ns >= tracker->next_lookups_ns)
 		look_up_all(tracker);
 }

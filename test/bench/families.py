@@ -26,6 +26,7 @@ class Family:
     mergers: tuple = MAIN
     repetitions: int | None = None  # None: as asked on the command line
     environment: dict = field(default_factory=dict)
+    steady: bool = False            # neither grows nor shrinks: what is freed shows in AnonPages
     other_users: bool = False       # each needs an SKSM_DIR of its own
 
 
@@ -48,7 +49,7 @@ _LIST = [
     Family("random", ("memory", "random"), 15, 6, {"throughput": 0.99, "cpu": 0.05}),
     Family("jvm", ("jvm",), 45, 12, {"freed": 95, "throughput": 0.99, "cpu": 0.3},
            MAIN + INDICATED),
-    Family("phases", ("memory", "phases"), 60, 10, {"throughput": 0.97}),
+    Family("phases", ("memory", "phases"), 60, 10, {"throughput": 0.97}, steady=True),
     Family("idle", ("memory", "idle"), 60, 12, {"idle_cpu": 0.1}, ("ksm-tuned", "sksm"),
            environment={"SKSM_INTERVAL_MS": "1000"}),
     *_all(("huge-calm", ("memory", "huge-calm"), 20, 6, {"throughput": 0.99, "huge": 1}),

@@ -112,6 +112,7 @@ class _Run:
         huge = processes.anon_huge_bytes(pids)
         faults, breaks = processes.minor_faults(pids), processes.cow_breaks()
         own_cpu = time.process_time()
+        self.anonymous = processes.anonymous_bytes()
         self.start = time.monotonic()
         self._sample()
         self._wait_done()
@@ -166,10 +167,16 @@ class _Run:
             raise Skipped(self.last_words().strip() or "no reason given")
         raise Failed(f"ended early with exit status {status}")
 
+    def _freed_bytes(self):
+        """pages_sharing learns of merges that were undone only when ksmd comes by."""
+        if self.family.steady:
+            return max(0, self.anonymous - processes.anonymous_bytes())
+        return processes.PAGE * (mergers.ksm_counter("pages_sharing") +
+                                 mergers.ksm_counter("ksm_zero_pages"))
+
     def _sample(self):
-        pages = mergers.ksm_counter("pages_sharing") + mergers.ksm_counter("ksm_zero_pages")
         now = time.monotonic() - self.start
-        self.curve.append([round(now, 2), pages * processes.PAGE])
+        self.curve.append([round(now, 2), self._freed_bytes()])
         self.cpu.append((now, self.clock.read()))
 
     def _cpu_numbers(self):

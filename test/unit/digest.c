@@ -59,7 +59,7 @@ Test(digest, another_key_another_digest)
 		cr_assert_neq(difference, 0);
 		bits += (unsigned int)__builtin_popcountll(difference);
 	}
-	/* Half of the 48 bits differ, as with unrelated numbers: 24000, 5 standard deviations 550. */
+	/* Half of 48 bits differ, as with unrelated numbers: 24000, 5 standard deviations 550. */
 	cr_assert(bits > 23000 && bits < 25000, "%u bits", bits);
 }
 

@@ -217,8 +217,8 @@ Test(heat, heat_does_not_spread_calm)
 static unsigned int shift_after(struct sksm_block *block, unsigned int shift, uint64_t lived_ns)
 {
 	block->age_shift = (uint8_t)shift;
-	block->broken = true;
 	block->merged_ns = rig.tracker->now_ns - lived_ns;
+	sksm_heat_note_break(rig.tracker, block);
 	sksm_heat_pass(rig.tracker);
 	cr_assert_not(block->broken);
 	return block->age_shift;

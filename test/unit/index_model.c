@@ -101,7 +101,9 @@ static void look_up(int i, bool batch, int ret[CONTENTS])
 		if (!batch)
 			ret[content] = sksm_index_lookup(&member[i], digest(content));
 		ops[count++] = (struct sksm_index_op){
-			.kind = SKSM_INDEX_LOOKUP, .digest = digest(content), .block = &ret[content],
+			.kind = SKSM_INDEX_LOOKUP,
+			.digest = digest(content),
+			.block = &ret[content],
 		};
 	}
 	if (batch)
