@@ -179,5 +179,10 @@ def anon_huge_bytes(pids):
     return total
 
 
+def anonymous_bytes():
+    """Of the whole machine: frames, however many pages are mapped to them."""
+    return int(re.search(r"^AnonPages:\s+(\d+) kB", _read("/proc/meminfo"), re.M)[1]) * 1024
+
+
 def cow_breaks():
     return int(re.search(r"^cow_ksm (\d+)", _read("/proc/vmstat"), re.M)[1])
