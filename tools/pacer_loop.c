@@ -17,8 +17,8 @@
 #define NS_PER_MS 1000000ull
 #define PAGE_BYTES 4096u
 #define STEP_MS 20		/* how often a pulse is checked */
-#define LOOK_MS 250		/* between looks at the records while any process lives */
-#define IDLE_MS 1000		/* while none does */
+#define LOOK_MS 250		/* between looks at the records while any process waits */
+#define IDLE_MS 1000		/* while none does: processes say so once a second at most */
 #define PLACES_MS 2000		/* between searches for directories */
 #define STATS_MS 10000
 #define LOOK_COST_MAX 100	/* a look may take one part in so many of the time */
@@ -274,7 +274,7 @@ static bool is_worth_a_pulse(const struct pacer *pacer)
 static unsigned int next_look_ms(const struct pacer *pacer)
 {
 	uint64_t cost_ms = pacer->look_cost_ns * LOOK_COST_MAX / NS_PER_MS;
-	unsigned int ms = pacer->demand.living ? LOOK_MS : IDLE_MS;
+	unsigned int ms = pacer->demand.pending_bytes ? LOOK_MS : IDLE_MS;
 
 	return cost_ms > 60000 ? 60000 : cost_ms > ms ? (unsigned int)cost_ms : ms;
 }
