@@ -23,7 +23,7 @@
 
 #define EXIT_USAGE 2
 #define CPU_PERCENT_DEFAULT 50
-#define TAKE_OVER_MS 250
+#define TAKE_OVER_MS 1000
 
 enum { OPTION_PARENT = 256 };
 

@@ -18,7 +18,10 @@
 #define PAGE_BYTES 4096u
 #define STEP_MS 20		/* how often a pulse is checked */
 #define LOOK_MS 250		/* between looks at the records while any process waits */
-#define IDLE_MS 1000		/* while none does: processes say so once a second at most */
+/* While none does: processes say so once a second at most. After a rest, rarely: 0.2 ms each. */
+#define IDLE_MIN_MS 1000u
+#define IDLE_MAX_MS 4000u
+#define IDLE_PART 8		/* of the time that none has waited */
 #define PLACES_MS 2000		/* between searches for directories */
 #define STATS_MS 10000
 #define LOOK_COST_MAX 100	/* a look may take one part in so many of the time */
@@ -52,6 +55,7 @@ struct pacer {
 	struct sksm_demand demand;
 	uint64_t look_ns;		/* when it was taken */
 	uint64_t look_cost_ns;
+	uint64_t waited_ns;		/* when a process was last seen to wait */
 	struct sksm_pulse pulse;
 	struct sksm_pacer_stats before;	/* of the pacers before us */
 	uint64_t stats_ns;
@@ -128,6 +132,8 @@ static void look(struct pacer *pacer)
 	}
 	sksm_demand_look(&pacer->places, pacer->served_ns, &pacer->demand);
 	pacer->look_ns = now();
+	if (pacer->demand.pending_bytes || !pacer->waited_ns)
+		pacer->waited_ns = pacer->look_ns;
 	pacer->look_cost_ns = sksm_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_ns;
 }
 
@@ -274,9 +280,12 @@ static bool is_worth_a_pulse(const struct pacer *pacer)
 static unsigned int next_look_ms(const struct pacer *pacer)
 {
 	uint64_t cost_ms = pacer->look_cost_ns * LOOK_COST_MAX / NS_PER_MS;
-	unsigned int ms = pacer->demand.pending_bytes ? LOOK_MS : IDLE_MS;
+	uint64_t ms = (now() - pacer->waited_ns) / NS_PER_MS / IDLE_PART;
 
-	return cost_ms > 60000 ? 60000 : cost_ms > ms ? (unsigned int)cost_ms : ms;
+	ms = ms < IDLE_MIN_MS ? IDLE_MIN_MS : ms > IDLE_MAX_MS ? IDLE_MAX_MS : ms;
+	if (pacer->demand.pending_bytes)
+		ms = LOOK_MS;
+	return cost_ms > 60000 ? 60000 : (unsigned int)(cost_ms > ms ? cost_ms : ms);
 }
 
 /* Why --once has nothing to do here, in words; NULL where it has. */

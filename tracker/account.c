@@ -14,7 +14,9 @@
  */
 #define AUDIT_FRESH_NS 500000000ull	/* or half the age, where that is less */
 #define AUDIT_CHANGED_NS 2000000000ull
+#define AUDIT_FEW_NS 10000000000ull
 #define AUDIT_CALM_NS 60000000000ull
+#define AUDIT_FEW_PART 8
 #define AUDIT_SOON_FACTOR 100
 #define AUDIT_LATER_FACTOR 2000
 #define AUDIT_MANY_PAGES 256
@@ -84,9 +86,10 @@ static void verify_shared(struct sksm_tracker *tracker, struct sksm_block *block
 
 static uint64_t audit_interval_ns(const struct sksm_tracker *tracker, uint64_t waiting_pages)
 {
-	bool changed = merged_pages(tracker) != tracker->audited_merged;
-	bool soon = changed || waiting_pages >= AUDIT_MANY_PAGES;
-	uint64_t ns = changed ? AUDIT_CHANGED_NS : AUDIT_CALM_NS, cost_ns;
+	uint64_t merged = merged_pages(tracker), audited = tracker->audited_merged;
+	uint64_t change = merged > audited ? merged - audited : audited - merged;
+	bool soon = change > audited / AUDIT_FEW_PART || waiting_pages >= AUDIT_MANY_PAGES;
+	uint64_t ns = soon ? AUDIT_CHANGED_NS : change ? AUDIT_FEW_NS : AUDIT_CALM_NS, cost_ns;
 
 	if (waiting_pages)
 		ns = least((uint64_t)tracker->options->age_ms * 500000, AUDIT_FRESH_NS);
