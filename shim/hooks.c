@@ -99,21 +99,29 @@ SHIM_EXPORT int munmap(void *addr, size_t length)
 static void *mremap_joined(void *addr, size_t old_length, size_t new_length, int flags,
 			   void *new_addr)
 {
-	const struct sksm_record *record = shim.control->record;
 	void *result;
 
 	/* While our thread is away nothing is registered. */
 	shim_thread_hold();
 	result = real_mremap(addr, old_length, new_length, flags, new_addr);
-	if (result == MAP_FAILED && errno == EFAULT && record &&
-	    record->engine == SKSM_ENGINE_KSM && record->counters.offered) {
+	if (result == MAP_FAILED && errno == EFAULT && shim.marked) {
 		/* Locked memory must not become mergeable by this: unmarking copies instead. */
-		sksm_sys_kernel.madvise(addr, old_length, record->counters.sensitive_skipped ?
-					MADV_UNMERGEABLE : MADV_MERGEABLE);
+		sksm_sys_kernel.madvise(addr, old_length,
+					shim.sensitive ? MADV_UNMERGEABLE : MADV_MERGEABLE);
 		result = real_mremap(addr, old_length, new_length, flags, new_addr);
 	}
 	shim_thread_release();
 	return result;
+}
+
+/* Not in a vfork child, which borrows the memory of its parent. */
+static bool may_join(void)
+{
+	if (!shim_active() || !shim.had_thread || shim.sandboxed)
+		return false;
+	if (!shim.control->alive)
+		shim_child();
+	return shim.control->pid == (uint32_t)sksm_call0(SYS_getpid);
 }
 
 SHIM_EXPORT void *mremap(void *addr, size_t old_length, size_t new_length, int flags, ...)
@@ -128,9 +136,7 @@ SHIM_EXPORT void *mremap(void *addr, size_t old_length, size_t new_length, int f
 	va_end(args);
 	if (shim_likely(real_mremap)) {
 		result = real_mremap(addr, old_length, new_length, flags, new_addr);
-		if (result == MAP_FAILED && errno == EFAULT && old_length && shim_active() &&
-		    shim.had_thread && !shim.sandboxed && shim.control->alive &&
-		    shim.control->pid == (uint32_t)sksm_call0(SYS_getpid))
+		if (result == MAP_FAILED && errno == EFAULT && old_length && may_join())
 			result = mremap_joined(addr, old_length, new_length, flags, new_addr);
 	} else {
 		result = return_pointer(sksm_call5(SYS_mremap, addr, old_length, new_length, flags,

@@ -57,6 +57,8 @@ struct shim {
 	bool enabled;		/* set last by the constructor */
 	bool had_thread;	/* this process or its parent had reason for one */
 	bool sandboxed;		/* a seccomp filter may kill at any call of ours: stay away */
+	bool marked;		/* this process or its parent marked memory as mergeable */
+	bool sensitive;		/* ... while some of its memory must not be */
 	struct sksm_options options;
 	struct shim_control *control;
 	char *reservation;
