@@ -24,6 +24,11 @@
 
 #define TRIAL_STACK_BYTES 16384
 
+struct trial {
+	bool may_wait;	/* wait4 does not kill: the child can be reaped, whatever becomes of it */
+	bool survived;
+};
+
 /*
  * Every system call of tracker/ and shim/, with arguments that do nothing: bad descriptors, empty
  * ranges. Filters that look at arguments look at requests and options; those are the real ones.
@@ -31,6 +36,7 @@
 static int try_calls(void *arg)
 {
 	struct rlimit no_core = { 0, 0 };
+	volatile struct trial *trial = arg;
 	struct timespec ts = { 0 };
 	static const int plain[] = {
 		SYS_getpid, SYS_getppid, SYS_gettid, SYS_geteuid, SYS_sched_yield,
@@ -40,6 +46,8 @@ static int try_calls(void *arg)
 		SYS_fallocate, SYS_mkdirat, SYS_unlinkat, SYS_linkat, SYS_newfstatat, SYS_openat,
 	};
 
+	sksm_call4(SYS_wait4, -1, 0, WNOHANG, 0);
+	trial->may_wait = true;
 	sksm_call2(SYS_setrlimit, RLIMIT_CORE, &no_core);
 	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
 		sksm_call0(plain[i]);
@@ -68,8 +76,7 @@ static int try_calls(void *arg)
 	sksm_call3(SYS_setpriority, -1, 0, 0);
 	sksm_call4(SYS_rt_sigprocmask, -1, 0, 0, 8);
 	sksm_call6(SYS_futex, &ts, FUTEX_WAKE, 0, 0, 0, 0);
-	sksm_call4(SYS_wait4, -1, 0, WNOHANG, 0);
-	*(volatile bool *)arg = true;
+	trial->survived = true;
 	sksm_call1(SYS_exit, 0);
 	return 0;
 }
@@ -94,15 +101,15 @@ static bool has_filter(void)
 bool shim_trial_survived(void)
 {
 	char stack[TRIAL_STACK_BYTES] __attribute__((aligned(16)));
-	volatile bool survived = false;
+	volatile struct trial trial = { false, false };
 	int pid;
 
 	if (!has_filter())
 		return true;
 	pid = (int)shim_clone(CLONE_VM | CLONE_VFORK, stack + sizeof(stack), NULL, NULL, NULL,
-			      try_calls, (void *)&survived);
+			      try_calls, (void *)&trial);
 	/* Where wait4 may be what kills, the dead child stays until the program ends. */
-	if (pid > 0 && survived)
+	if (pid > 0 && trial.may_wait)
 		sksm_call4(SYS_wait4, pid, 0, __WCLONE, 0);
-	return survived;
+	return trial.survived;
 }
