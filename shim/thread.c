@@ -193,9 +193,14 @@ static void track(struct shim_control *control)
 
 static int thread_main(void *arg)
 {
+	const struct sched_param no_priority = { 0 };
 	struct shim_control *control = arg;
+	long policy = sksm_call1(SYS_sched_getscheduler, 0);
 
 	sksm_call2(SYS_prctl, PR_SET_NAME, "sksm");
+	/* A real-time thread that starts us passes its priority on. */
+	if (policy == SCHED_FIFO || policy == SCHED_RR)
+		sksm_call3(SYS_sched_setscheduler, 0, SCHED_OTHER, &no_priority);
 	sksm_call3(SYS_setpriority, PRIO_PROCESS, 0, 19);
 	track(control);
 	__atomic_store_n(&control->phase, SHIM_IDLE, __ATOMIC_RELEASE);

@@ -73,6 +73,8 @@ static int try_calls(void *arg)
 	sksm_call1(SYS_sysinfo, 0);
 	sksm_call2(SYS_prctl, PR_GET_NAME, 0);
 	sksm_call2(SYS_prctl, PR_SET_NAME, 0);
+	sksm_call1(SYS_sched_getscheduler, 0);
+	sksm_call3(SYS_sched_setscheduler, -1, 0, 0);
 	sksm_call3(SYS_setpriority, -1, 0, 0);
 	sksm_call4(SYS_rt_sigprocmask, -1, 0, 0, 8);
 	sksm_call6(SYS_futex, &ts, FUTEX_WAKE, 0, 0, 0, 0);
