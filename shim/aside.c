@@ -17,11 +17,15 @@
 #include <stdarg.h>
 #include <sys/fsuid.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tracker/sys.h"
+
+/* Since 6.4; newer than our headers. */
+#define SKSM_PR_SET_MEMORY_MERGE 67
 
 int capset(cap_user_header_t header, const cap_user_data_t data);
 
@@ -50,6 +54,8 @@ ASIDES(DECLARE)
 
 static int (*real_prctl)(int, ...);
 static int (*real_ioctl)(int, unsigned long, ...);
+static int (*real_madvise)(void *, size_t, int);
+static int (*real_mlockall)(int);
 /* Not static: the assembly below jumps through it. */
 long (*shim_real_syscall)(long, ...) __attribute__((visibility("hidden")));
 
@@ -58,6 +64,8 @@ void shim_aside_resolve(void)
 	ASIDES(RESOLVE)
 	real_prctl = (int (*)(int, ...))dlsym(RTLD_NEXT, "prctl");
 	real_ioctl = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
+	real_madvise = (int (*)(void *, size_t, int))dlsym(RTLD_NEXT, "madvise");
+	real_mlockall = (int (*)(int))dlsym(RTLD_NEXT, "mlockall");
 	shim_real_syscall = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
 }
 
@@ -113,6 +121,51 @@ static void note_sandbox(bool was_sandboxed, bool entered)
 		shim_record_dormant("the program entered a seccomp sandbox");
 }
 
+/*
+ * A program that takes memory out of merging means it: nothing is offered any more. What was
+ * merged elsewhere stays so, and is counted.
+ */
+static void decline(void)
+{
+	if (shim_active() && shim.options.mode == SKSM_MODE_MERGE)
+		shim.options.mode = SKSM_MODE_ESTIMATE;
+}
+
+SHIM_EXPORT int madvise(void *addr, size_t length, int advice)
+{
+	struct aside aside;
+	int result;
+
+	if (!real_madvise)
+		shim_aside_resolve();
+	if (shim_likely(advice != MADV_UNMERGEABLE))
+		return real_madvise(addr, length, advice);
+	aside = enter_aside();
+	result = real_madvise(addr, length, advice);
+	if (!result && aside.active)
+		decline();
+	leave_aside(aside);
+	return result;
+}
+
+/*
+ * Our reservation counts in what is locked, against RLIMIT_MEMLOCK; and locked memory is not
+ * merged anyway.
+ */
+SHIM_EXPORT int mlockall(int flags)
+{
+	struct aside aside = enter_aside();
+	int result;
+
+	if (!real_mlockall)
+		shim_aside_resolve();
+	if (aside.active && !shim.options.merge_sensitive)
+		shim_thread_retire("the program locks all of its memory");
+	result = real_mlockall(flags);
+	leave_aside(aside);
+	return result;
+}
+
 SHIM_EXPORT int prctl(int option, ...)
 {
 	unsigned long a, b, c, d;
@@ -135,6 +188,15 @@ SHIM_EXPORT int prctl(int option, ...)
 		shim.sandboxed = true;
 		result = real_prctl(option, a, b, c, d);
 		note_sandbox(was_sandboxed, !result);
+		leave_aside(aside);
+		return result;
+	}
+	if (option == SKSM_PR_SET_MEMORY_MERGE && !a) {
+		struct aside aside = enter_aside();
+		int result = real_prctl(option, a, b, c, d);
+
+		if (!result && aside.active)
+			decline();
 		leave_aside(aside);
 		return result;
 	}

@@ -56,6 +56,7 @@ struct shim_control {
 struct shim {
 	bool enabled;		/* set last by the constructor */
 	bool had_thread;	/* this process or its parent had reason for one */
+	bool retired;		/* the reservation was given back: no thread any more */
 	bool sandboxed;		/* a seccomp filter may kill at any call of ours: stay away */
 	bool marked;		/* this process or its parent marked memory as mergeable */
 	bool sensitive;		/* ... while some of its memory must not be */
@@ -91,6 +92,12 @@ void shim_thread_start(void);
  */
 void shim_thread_hold(void);
 void shim_thread_release(void);
+
+/*
+ * thread.c: give back the addresses that our thread would need, for good, in children too; the
+ * record says @reason. Only while the thread is held.
+ */
+void shim_thread_retire(const char *reason);
 
 /* trial.c: may our system calls be made at all, or would a seccomp filter kill for them? */
 bool shim_trial_survived(void);

@@ -226,7 +226,7 @@ static bool start_allowed(struct shim_control *control)
 {
 	uint32_t idle = SHIM_IDLE;
 
-	if (shim.sandboxed || control->dormant)
+	if (shim.sandboxed || shim.retired || control->dormant)
 		return false;
 	/* In a vfork child all of this is the parent's. */
 	if (control->pid != (uint32_t)sksm_call0(SYS_getpid))
@@ -303,4 +303,18 @@ void shim_thread_release(void)
 	if (__atomic_sub_fetch(&control->holds, 1, __ATOMIC_SEQ_CST) == 0 &&
 	    __atomic_load_n(&control->interrupted, __ATOMIC_ACQUIRE))
 		shim_thread_start();
+}
+
+void shim_thread_retire(const char *reason)
+{
+	struct shim_control *control = shim.control;
+
+	/* One that did not leave in time uses it still. */
+	if (__atomic_load_n(&control->tid, __ATOMIC_ACQUIRE) ||
+	    __atomic_load_n(&control->phase, __ATOMIC_ACQUIRE) != SHIM_IDLE ||
+	    __atomic_exchange_n(&shim.retired, true, __ATOMIC_SEQ_CST))
+		return;
+	shim_record_dormant(reason);
+	sksm_sys_kernel.munmap(shim.reservation + SHIM_TRACKER_AT,
+			       shim.reservation_bytes - SHIM_TRACKER_AT);
 }
