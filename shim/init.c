@@ -195,6 +195,7 @@ __attribute__((constructor)) static void shim_init(int argc, char *argv[], char 
 	reason = shim_record_make();
 	if (reason) {
 		log_dormant(reason);
+		sksm_sys_kernel.munmap(shim.reservation, shim.reservation_bytes);
 		return;
 	}
 	pthread_atfork(NULL, NULL, after_fork);
