@@ -41,6 +41,7 @@ struct sksm_index {
 	uint32_t pid;
 	uint64_t joined_ns;
 	uint64_t seen_event_ns;
+	uint64_t skew_ns;	/* of our time namespace */
 	uint64_t now_ns;
 	uint64_t lease_ns;	/* for how long others take us for alive after a beat */
 	uint64_t alive_hash;	/* which members lived at the last beat */

@@ -23,7 +23,7 @@ struct sksm_members_header {
 struct sksm_member {
 	uint32_t pid;
 	uint32_t generation;	/* counts the owners of the slot */
-	uint64_t beat_ns;	/* CLOCK_BOOTTIME */
+	uint64_t beat_ns;	/* CLOCK_BOOTTIME, outside of time namespaces */
 	uint64_t lease_ns;	/* the next beat comes within this time */
 	uint64_t event_ns;	/* when somebody last found a twin of a page of this member */
 	uint64_t joined_ns;	/* with the pid, who it is */

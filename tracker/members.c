@@ -31,6 +31,39 @@ static void table_name(char *ret, size_t size, uint64_t generation)
 	sksm_fmt_uint(&fmt, generation, 10);
 }
 
+/*
+ * How far the clock of our time namespace is ahead, so that members in different ones (containers
+ * that were moved) agree on the time. The file shows the namespace that our children would be in,
+ * which is another one only in a program that is about to change it. None before 5.6.
+ */
+static uint64_t read_skew_ns(const struct sksm_sys *sys)
+{
+	static const char name[] = "boottime";
+	char text[160];
+	uint64_t seconds = 0;
+	const char *p;
+	bool negative;
+
+	if (sksm_read_file(sys, AT_FDCWD, "/proc/self/timens_offsets", text, sizeof(text)) <= 0)
+		return 0;
+	p = strstr(text, name);
+	if (!p)
+		return 0;
+	for (p += sizeof(name) - 1; *p == ' ' || *p == '\t'; p++)
+		;
+	negative = *p == '-';
+	for (p += negative; *p >= '0' && *p <= '9'; p++)
+		seconds = seconds * 10 + (uint64_t)(*p - '0');
+	/* Leases are long: the part below a second is of no account. */
+	return (negative ? -seconds : seconds) * 1000000000u;
+}
+
+/* CLOCK_BOOTTIME as it is outside of time namespaces. */
+static uint64_t clock_now(const struct sksm_index *index)
+{
+	return sksm_clock_ns(CLOCK_BOOTTIME) - index->skew_ns;
+}
+
 static bool has_lease(const struct sksm_index *index, const struct sksm_member *member)
 {
 	/* A beat in the future is from before a reboot. */
@@ -55,7 +88,7 @@ bool sksm_index_alive(struct sksm_index *index, uint16_t owner)
 	    (ssize_t)sizeof(now))
 		return false;
 	*member = now;
-	index->now_ns = sksm_clock_ns(CLOCK_BOOTTIME);
+	index->now_ns = clock_now(index);
 	return (now.generation & 63) == owner / SKSM_INDEX_MEMBERS && has_lease(index, &now);
 }
 
@@ -73,7 +106,7 @@ static int read_members(struct sksm_index *index, struct sksm_members_header *re
 		return -EIO;
 	index->members_used = (unsigned int)ret->used;
 	memset(index->asked, 0, sizeof(index->asked));
-	index->now_ns = sksm_clock_ns(CLOCK_BOOTTIME);
+	index->now_ns = clock_now(index);
 	return 0;
 }
 
@@ -160,7 +193,7 @@ static int join(struct sksm_index *index, uint64_t pages)
 		/* New or damaged: begin again; the others notice the new generation. */
 		header = (struct sksm_members_header){ .generation = sksm_clock_ns(CLOCK_REALTIME) };
 		memset(index->members, 0, SKSM_INDEX_MEMBERS * sizeof(*member));
-		index->now_ns = sksm_clock_ns(CLOCK_BOOTTIME);
+		index->now_ns = clock_now(index);
 		index->members_used = 0;
 	}
 	for (unsigned int i = 0; i < header.used; i++) {
@@ -195,7 +228,7 @@ static int join(struct sksm_index *index, uint64_t pages)
 		.generation = member->generation + 1,
 		.beat_ns = index->now_ns,
 		.lease_ns = index->lease_ns,
-		.joined_ns = sksm_clock_ns(CLOCK_BOOTTIME),
+		.joined_ns = clock_now(index),
 	};
 	if (sksm_write_at(index->members_fd, member, sizeof(*member), sksm_member_offset(slot)) !=
 	    sizeof(*member))
@@ -218,6 +251,7 @@ int sksm_index_open(struct sksm_index *index, const struct sksm_sys *sys,
 	index->domain_fd = domain_fd;
 	index->fd = -1;
 	index->lease_ns = LEASE_NS;
+	index->skew_ns = read_skew_ns(sys);
 	index->members_fd = sys->openat(domain_fd, "members",
 					O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK,
 					0600);
@@ -272,7 +306,7 @@ void sksm_index_flush(struct sksm_index *index)
 
 		if (!(index->to_notify[slot / 8] & 1u << slot % 8))
 			continue;
-		now_ns = sksm_clock_ns(CLOCK_BOOTTIME);
+		now_ns = clock_now(index);
 		sksm_write_at(index->members_fd, &now_ns, sizeof(now_ns),
 			 sksm_member_offset(slot) + offsetof(struct sksm_member, event_ns));
 	}
@@ -312,7 +346,7 @@ bool sksm_index_has_event(const struct sksm_index *index)
 int sksm_index_beat(struct sksm_index *index)
 {
 	struct sksm_members_header header;
-	uint64_t beat[2] = { sksm_clock_ns(CLOCK_BOOTTIME), index->lease_ns }, alive_hash = 0;
+	uint64_t beat[2] = { clock_now(index), index->lease_ns }, alive_hash = 0;
 	int found = 0, error;
 
 	sksm_index_flush(index);
