@@ -203,6 +203,20 @@ SHIM_EXPORT int prctl(int option, ...)
 	return real_prctl(option, a, b, c, d);
 }
 
+/*
+ * What the program registers for itself is its own: our marks cut it into mappings, and
+ * UFFDIO_COPY and UFFDIO_MOVE work within one only. Unmarking copies what was merged.
+ */
+static void unmark_registered(const void *arg)
+{
+	struct uffdio_register registered;
+
+	if (shim.marked &&
+	    sksm_sys_kernel.copy_memory(&registered, arg, sizeof(registered)) == sizeof(registered))
+		sksm_sys_kernel.madvise((void *)(uintptr_t)registered.range.start,
+					registered.range.len, MADV_UNMERGEABLE);
+}
+
 /* The program's own userfaultfd wins: while ours is away, nothing is registered. */
 SHIM_EXPORT int ioctl(int fd, unsigned long request, ...)
 {
@@ -220,6 +234,8 @@ SHIM_EXPORT int ioctl(int fd, unsigned long request, ...)
 		return real_ioctl(fd, request, arg);
 	aside = enter_aside();
 	result = real_ioctl(fd, request, arg);
+	if (!result && aside.active)
+		unmark_registered(arg);
 	leave_aside(aside);
 	return result;
 }
@@ -258,6 +274,8 @@ long shim_syscall(long number, long a, long b, long c, long d, long e, long f)
 	/* A listener's descriptor is a success too; with TSYNC a thread's id is none. */
 	if (filters)
 		note_sandbox(was_sandboxed, result >= 0);
+	if (number == SYS_ioctl && !result && aside.active)
+		unmark_registered((const void *)c);
 	leave_aside(aside);
 	return result;
 }

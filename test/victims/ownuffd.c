@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ownuffd [MS]: a program that serves its own page faults: it registers all of a mapping for
+ * ownuffd [MS [raw|copy]]: a program that serves its own page faults: it registers all of a mapping for
  * missing pages after having used it for a while, resolves them in a thread, and the same again
- * with write protection. Prints what each step returned.
+ * with write protection. Prints what each step returned. "raw" registers by the function
+ * syscall(). "copy" has used the mapping for contents of which every other chunk repeats, and
+ * resolves faults by copies of 2 MiB, which the kernel makes within one mapping only.
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -15,10 +17,13 @@
 #include "victim.h"
 
 #define PAGES 4096u
+#define CHUNK_PAGES 16u
+#define COPY (2ul << 20)
 
 static unsigned char *memory;
 static int uffd;
 static unsigned int served;
+static bool is_raw;
 
 static void *serve(void *argument)
 {
@@ -61,25 +66,72 @@ static int register_all(uint64_t mode)
 		.range = { (uintptr_t)memory, PAGES * PAGE }, .mode = mode
 	};
 
+	if (is_raw)
+		return (int)syscall(SYS_ioctl, uffd, UFFDIO_REGISTER, &range);
 	return ioctl(uffd, UFFDIO_REGISTER, &range);
+}
+
+/* Every other chunk is the same as all others of its kind. */
+static void use_in_chunks(unsigned int ms)
+{
+	for (unsigned int i = 0; i < PAGES; i++)
+		page_write(memory + i * PAGE, i / CHUNK_PAGES % 2 ? mix(i) | 1 : 1 + i % 4);
+	sleep_ms(ms);
+}
+
+static void copy_all(void)
+{
+	unsigned char *content = mmap(NULL, COPY, PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	for (size_t at = 0; at < PAGES * PAGE; at += COPY) {
+		struct uffdio_copy copy = { .dst = (uintptr_t)memory + at,
+					    .src = (uintptr_t)content, .len = COPY };
+
+		for (unsigned int i = 0; i < COPY / PAGE; i++)
+			page_write(content + i * PAGE, 1 + at / PAGE + i);
+		if (ioctl(uffd, UFFDIO_COPY, &copy) < 0)
+			die("UFFDIO_COPY of 2 MiB");
+	}
+}
+
+static void run_copies(void)
+{
+	show("register", register_all(UFFDIO_REGISTER_MODE_MISSING));
+	show("forget", madvise(memory, PAGES * PAGE, MADV_DONTNEED));
+	copy_all();
+	for (unsigned int i = 0; i < PAGES; i++)
+		if (!page_is(memory + i * PAGE, 1 + i))
+			wrong("ownuffd", i);
+	printf("verified\n");
 }
 
 int main(int argc, char **argv)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP };
 	struct uffdio_writeprotect protect = { .mode = UFFDIO_WRITEPROTECT_MODE_WP };
+	unsigned int ms = argc > 1 ? (unsigned int)atoi(argv[1]) : 500;
+	bool is_copy = argc > 2 && strcmp(argv[2], "copy") == 0;
 	pthread_t thread;
 
+	is_raw = argc > 2 && strcmp(argv[2], "raw") == 0;
 	memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		die("mmap");
 	for (unsigned int i = 0; i < PAGES; i++)
 		page_write(memory + i * PAGE, 1 + i);
-	sleep_ms(argc > 1 ? (unsigned int)atoi(argv[1]) : 500);
+	if (is_copy)
+		use_in_chunks(ms);
+	else
+		sleep_ms(ms);
 
 	uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
 	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) < 0)
 		die("userfaultfd");
+	if (is_copy) {
+		run_copies();
+		return 0;
+	}
 	show("register", register_all(UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP));
 	if (pthread_create(&thread, NULL, serve, NULL) != 0)
 		die("pthread_create");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sandbox [tsync|thread|strict|fork|again|query]: with memory to work on, enter a seccomp filter
- * that kills the process at anything but the few calls that this program makes itself. "fork"
+ * sandbox [tsync|thread|strict|fork|again|listener|query]: with memory to work on, enter a seccomp
+ * filter that kills the process at anything but the few calls that this program makes itself. With
+ * "listener" the kernel's answer is a descriptor, which is a success that is not 0. "fork"
  * then forks, "again" tries to enter more filters in vain; both map memory afterwards. "query"
  * asks what the kernel can do, before anything else, and enters no filter.
  */
@@ -122,6 +123,8 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	if (strcmp(how, "strict") == 0)
 		result = prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT, 0, 0, 0);
+	else if (strcmp(how, "listener") == 0)
+		result = enter_filter(SECCOMP_FILTER_FLAG_NEW_LISTENER) > 0 ? 0 : -1;
 	else if (!is_query)
 		result = enter_filter(strcmp(how, "tsync") == 0 ? SECCOMP_FILTER_FLAG_TSYNC : 0);
 	if (result != 0)
@@ -130,7 +133,8 @@ int main(int argc, char **argv)
 		fork_some();
 	if (strcmp(how, "again") == 0)
 		enter_again();
-	if (strcmp(how, "fork") == 0 || strcmp(how, "again") == 0)
+	if (strcmp(how, "fork") == 0 || strcmp(how, "again") == 0 ||
+	    strcmp(how, "listener") == 0)
 		map_more();
 	if (strcmp(how, "strict") != 0)
 		sleep_ms(500);
