@@ -3,6 +3,7 @@
 . "$SKSM_TEST_SOURCE/test/e2e.lib.sh"
 need_root
 need_ksm
+[ "$(cat $ksm/run)" = 0 ] || skip "ksmd is on"
 
 pacer_runs() {
 	[ -n "$(running "$sksm_pacer")" ]
