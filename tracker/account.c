@@ -231,7 +231,7 @@ void sksm_account_pass(struct sksm_tracker *tracker)
 	counters->own = count_present(tracker, (uintptr_t)tracker->arena.start,
 				      (uintptr_t)tracker->arena.usable);
 	if (tracker->index_open && tracker->index.members_used > 1)
-		counters->own += (128ull << tracker->index.order) /
+		counters->own += sksm_index_table_bytes(tracker->index.order) /
 				 (tracker->index.members_used - 1);
 	count_blocks(tracker, counters);
 	count_merged(tracker, counters);

@@ -7,7 +7,7 @@
 #include "arena.h"
 
 /* Buckets that are read and written at once: 4 KiB. */
-#define SPAN_SHIFT 5
+#define SPAN_SHIFT 4
 #define SPAN_BUCKETS (1u << SPAN_SHIFT)
 #define NO_OP UINT32_MAX
 

@@ -3,7 +3,7 @@
  * The twin index of a domain: which digests of invariant pages exist, and whose they are.
  *
  * Two kinds of file (domain.h): "members", a slot for each process that takes part, and "index-N",
- * a hash table of 8-byte entries in buckets of 16. N is the generation: a table that has become
+ * a hash table of 8-byte entries in buckets of 32. N is the generation: a table that has become
  * too small is replaced by a larger one, and every member publishes its pages anew.
  *
  * All access is by pread and pwrite, never by a mapping: a truncated file or a full disk is an
@@ -24,9 +24,15 @@ struct sksm_arena;
 struct sksm_member;
 
 #define SKSM_INDEX_MEMBERS 1024
-#define SKSM_INDEX_WAYS 16
-#define SKSM_INDEX_MIN_ORDER 6
-#define SKSM_INDEX_MAX_ORDER 20
+#define SKSM_INDEX_WAYS 32
+#define SKSM_INDEX_MIN_ORDER 5
+#define SKSM_INDEX_MAX_ORDER 19
+
+/* The size of a table's buckets, as they are in the file. */
+static inline uint64_t sksm_index_table_bytes(unsigned int order)
+{
+	return SKSM_INDEX_WAYS * sizeof(uint64_t) << order;
+}
 
 struct sksm_index {
 	const struct sksm_sys *sys;

@@ -12,7 +12,7 @@
 #include "fmt.h"
 
 #define MEMBERS_MAGIC 0x31424d454d4d534bull	/* "KSMMEMB1" */
-#define TABLE_MAGIC 0x31444e494d534b53ull	/* "SKSMIND1" */
+#define TABLE_MAGIC 0x32444e494d534b53ull	/* "SKSMIND2" */
 #define LEASE_NS 30000000000ull	/* no beat for this long: gone or stopped */
 
 /* Taken for a join or a new table; never waited for. It ends with its holder. */
@@ -127,7 +127,7 @@ static int make_table(struct sksm_index *index, struct sksm_members_header *head
 	if (sksm_write_at(fd, &table, sizeof(table), 0) != sizeof(table))
 		error = -ENOSPC;
 	if (!error)
-		error = index->sys->ftruncate(fd, SKSM_TABLE_HEADER + (128ull << order));
+		error = index->sys->ftruncate(fd, SKSM_TABLE_HEADER + sksm_index_table_bytes(order));
 	index->sys->close(fd);
 	if (error)
 		return error;
@@ -154,7 +154,7 @@ static int open_table(struct sksm_index *index, uint64_t generation)
 	    table.magic != TABLE_MAGIC || table.order < SKSM_INDEX_MIN_ORDER ||
 	    table.order > SKSM_INDEX_MAX_ORDER ||
 	    sksm_call4(SYS_newfstatat, fd, "", &st, AT_EMPTY_PATH) != 0 || !S_ISREG(st.st_mode) ||
-	    (uint64_t)st.st_size < SKSM_TABLE_HEADER + (128ull << table.order)) {
+	    (uint64_t)st.st_size < SKSM_TABLE_HEADER + sksm_index_table_bytes(table.order)) {
 		index->sys->close(fd);
 		return -EINVAL;
 	}
@@ -173,8 +173,8 @@ static unsigned int order_for(uint64_t pages)
 	unsigned int order = SKSM_INDEX_MIN_ORDER;
 
 	/*
-	 * Between a third and two thirds full, to begin with: at three quarters one entry in 60
-	 * finds its bucket full.
+	 * Between a third and two thirds full, to begin with: at two thirds one entry in 800
+	 * finds its bucket full (buckets of 16: one in 110, and one in 20,000 at three eighths).
 	 */
 	while (order < SKSM_INDEX_MAX_ORDER && (uint64_t)SKSM_INDEX_WAYS << order < pages * 3 / 2)
 		order++;

@@ -267,15 +267,15 @@ static double wake(void)
 
 enum { PREAD, PWRITE, CALLS = 20000 };
 
-/* In random places of a file as large as an index of 2^15 buckets. */
+/* In random places of a file as large as an index of 2^14 buckets. */
 static double access_file(int what, size_t size)
 {
-	const uint64_t places = (4u << 20) / 128;
-	char data[128] = { 0 };
+	const uint64_t places = (4u << 20) / 256;
+	char data[256] = { 0 };
 	double start = now();
 
 	for (int i = 0; i < CALLS; i++) {
-		uint64_t offset = next_random() % places * 128;
+		uint64_t offset = next_random() % places * 256;
 		ssize_t n = what == PREAD ? sys->pread(file, data, size, offset) :
 			    sksm_call4(SYS_pwrite64, file, data, size, offset);
 
@@ -292,7 +292,7 @@ static double read_entry(void)
 
 static double read_bucket(void)
 {
-	return access_file(PREAD, 128);
+	return access_file(PREAD, 256);
 }
 
 static double write_entry(void)

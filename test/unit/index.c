@@ -122,8 +122,8 @@ Test(index, the_first_of_a_new_day_starts_a_new_table)
 Test(index, the_table_is_made_for_what_is_to_come)
 {
 	static const struct { uint64_t pages; unsigned int order; } sizes[] = {
-		{ 0, SKSM_INDEX_MIN_ORDER }, { 682, SKSM_INDEX_MIN_ORDER }, { 684, 7 },
-		{ 1 << 20, 17 }, { UINT64_MAX / 4, SKSM_INDEX_MAX_ORDER },
+		{ 0, SKSM_INDEX_MIN_ORDER }, { 682, SKSM_INDEX_MIN_ORDER }, { 684, 6 },
+		{ 1 << 20, 16 }, { UINT64_MAX / 4, SKSM_INDEX_MAX_ORDER },
 	};
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
