@@ -113,12 +113,37 @@ static void leave_aside(struct aside aside)
 	}
 ASIDES(DEFINE)
 
-/* From here on, any call of ours may be the end of the program. */
-static void note_sandbox(bool was_sandboxed, bool entered)
+/*
+ * Around a call that sets a filter: our thread is away, and a shim that sleeps is kept asleep,
+ * whichever thread would wake it.
+ */
+struct sandbox {
+	struct aside aside;
+	bool was_sandboxed;
+	bool asleep;
+};
+
+static struct sandbox enter_sandbox(void)
 {
-	shim.sandboxed = was_sandboxed || entered;
+	struct sandbox sandbox = {
+		.was_sandboxed = shim.sandboxed,
+		.asleep = shim_keep_asleep(),
+	};
+
+	sandbox.aside = enter_aside();
+	shim.sandboxed = true;
+	return sandbox;
+}
+
+/* Where it was @entered, any call of ours may be the end of the program. */
+static void leave_sandbox(struct sandbox sandbox, bool entered)
+{
+	shim.sandboxed = sandbox.was_sandboxed || entered;
+	if (sandbox.asleep)
+		shim_sleep_on(!entered);
 	if (shim.sandboxed && shim_active() && shim.control->alive)
 		shim_record_dormant("the program entered a seccomp sandbox");
+	leave_aside(sandbox.aside);
 }
 
 /*
@@ -127,7 +152,7 @@ static void note_sandbox(bool was_sandboxed, bool entered)
  */
 static void decline(void)
 {
-	if (shim_active() && shim.options.mode == SKSM_MODE_MERGE)
+	if ((shim_active() || shim.sleep) && shim.options.mode == SKSM_MODE_MERGE)
 		shim.options.mode = SKSM_MODE_ESTIMATE;
 }
 
@@ -142,7 +167,7 @@ SHIM_EXPORT int madvise(void *addr, size_t length, int advice)
 		return real_madvise(addr, length, advice);
 	aside = enter_aside();
 	result = real_madvise(addr, length, advice);
-	if (!result && aside.active)
+	if (!result && (aside.active || shim.sleep))
 		decline();
 	leave_aside(aside);
 	return result;
@@ -159,6 +184,8 @@ SHIM_EXPORT int mlockall(int flags)
 
 	if (!real_mlockall)
 		shim_aside_resolve();
+	if (!shim.options.merge_sensitive)
+		shim_bury();
 	if (aside.active && !shim.options.merge_sensitive)
 		shim_thread_retire("the program locks all of its memory");
 	result = real_mlockall(flags);
@@ -181,21 +208,17 @@ SHIM_EXPORT int prctl(int option, ...)
 		shim_aside_resolve();
 	/* A filter for this thread alone does not reach ours, but would reach the next one. */
 	if (option == PR_SET_SECCOMP) {
-		struct aside aside = enter_aside();
-		bool was_sandboxed = shim.sandboxed;
-		int result;
+		struct sandbox sandbox = enter_sandbox();
+		int result = real_prctl(option, a, b, c, d);
 
-		shim.sandboxed = true;
-		result = real_prctl(option, a, b, c, d);
-		note_sandbox(was_sandboxed, !result);
-		leave_aside(aside);
+		leave_sandbox(sandbox, !result);
 		return result;
 	}
 	if (option == SKSM_PR_SET_MEMORY_MERGE && !a) {
 		struct aside aside = enter_aside();
 		int result = real_prctl(option, a, b, c, d);
 
-		if (!result && aside.active)
+		if (!result && (aside.active || shim.sleep))
 			decline();
 		leave_aside(aside);
 		return result;
@@ -247,7 +270,7 @@ static bool is_aside_number(long number, long request)
 		return (unsigned long)request == UFFDIO_REGISTER;
 	case SYS_setuid: case SYS_setgid: case SYS_setreuid: case SYS_setregid:
 	case SYS_setgroups: case SYS_setresuid: case SYS_setresgid: case SYS_setfsuid:
-	case SYS_setfsgid: case SYS_capset: case SYS_unshare: case SYS_setns: case SYS_seccomp:
+	case SYS_setfsgid: case SYS_capset: case SYS_unshare: case SYS_setns:
 		return true;
 	default:
 		return false;
@@ -256,24 +279,25 @@ static bool is_aside_number(long number, long request)
 
 long shim_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
-	bool filters = number == SYS_seccomp &&
-		       (a == SECCOMP_SET_MODE_STRICT || a == SECCOMP_SET_MODE_FILTER);
-	bool was_sandboxed = shim.sandboxed;
 	struct aside aside;
 	long result;
 
 	if (!shim_real_syscall)
 		shim_aside_resolve();
-	if (!is_aside_number(number, b) || (number == SYS_seccomp && !filters))
+	if (number == SYS_seccomp &&
+	    (a == SECCOMP_SET_MODE_STRICT || a == SECCOMP_SET_MODE_FILTER)) {
+		/* With TSYNC the filter would reach our thread too, and kill at its next call. */
+		struct sandbox sandbox = enter_sandbox();
+
+		result = shim_real_syscall(number, a, b, c, d, e, f);
+		/* A listener's descriptor is a success too; with TSYNC a thread's id is none. */
+		leave_sandbox(sandbox, result >= 0);
+		return result;
+	}
+	if (!is_aside_number(number, b))
 		return shim_real_syscall(number, a, b, c, d, e, f);
 	aside = enter_aside();
-	/* With TSYNC the filter would reach our thread too, and kill at its next call. */
-	if (filters)
-		shim.sandboxed = true;
 	result = shim_real_syscall(number, a, b, c, d, e, f);
-	/* A listener's descriptor is a success too; with TSYNC a thread's id is none. */
-	if (filters)
-		note_sandbox(was_sandboxed, result >= 0);
 	if (number == SYS_ioctl && !result && aside.active)
 		unmark_registered((const void *)c);
 	leave_aside(aside);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -47,6 +48,14 @@ void shim_exit_note(void)
 
 	if (record)
 		record->state = SKSM_STATE_EXITED;
+}
+
+void shim_exit_exec(bool begins)
+{
+	struct sksm_record *record = own_record();
+
+	if (record)
+		record->state = begins ? SKSM_STATE_EXEC : SKSM_STATE_RUNNING;
 }
 
 static void put_size(struct sksm_fmt *fmt, uint64_t bytes)
@@ -134,6 +143,77 @@ static void put_json_uint(struct sksm_fmt *fmt, const char *name, uint64_t value
 	sksm_fmt_uint(fmt, value, 10);
 }
 
+static bool stat_path(const char *path, int flags, struct stat *ret)
+{
+	return sksm_call4(SYS_newfstatat, AT_FDCWD, path, ret, flags) == 0;
+}
+
+/*
+ * May what is at @path be written to? A link that another user planted may lead to any file of
+ * ours, and in a file or FIFO of his he would read what we write. Links of root are fine
+ * (/dev/stderr), and so are devices, and pipes behind a link. *ret_target is what will be opened;
+ * its inode number is 0 where nothing is there yet.
+ */
+static bool may_append(const char *path, bool *ret_link, struct stat *ret_target)
+{
+	uid_t uid = (uid_t)sksm_call0(SYS_geteuid);
+	struct stat *target = ret_target;
+
+	*target = (struct stat){ 0 };
+	*ret_link = false;
+	if (!stat_path(path, AT_SYMLINK_NOFOLLOW, target))
+		return true;
+	if (!S_ISLNK(target->st_mode))
+		return S_ISCHR(target->st_mode) || target->st_uid == uid;
+	*ret_link = true;
+	if (target->st_uid != uid && target->st_uid != 0)
+		return false;
+	if (stat_path(path, 0, target))
+		return !S_ISREG(target->st_mode) || target->st_uid == uid;
+	*target = (struct stat){ 0 };
+	return true;
+}
+
+static int open_report(const char *path)
+{
+	const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	struct stat expected, st;
+	bool is_link;
+	long fd = -EEXIST;
+
+	/* Between two looks another process may have made the file. */
+	for (int i = 0; i < 3 && fd == -EEXIST; i++) {
+		if (!may_append(path, &is_link, &expected))
+			return -EPERM;
+		fd = sksm_call4(SYS_openat, AT_FDCWD, path,
+				flags | (is_link ? 0 : O_NOFOLLOW) |
+				(is_link || expected.st_ino ? 0 : O_EXCL), 0600);
+	}
+	if (fd < 0)
+		return fd == -ELOOP ? -EPERM : (int)fd;
+	/* Exchanged meanwhile? The number of a plain file may change as overlayfs opens it. */
+	if (sksm_call4(SYS_newfstatat, fd, "", &st, AT_EMPTY_PATH) ||
+	    ((is_link || !S_ISREG(st.st_mode)) && expected.st_ino &&
+	     (st.st_ino != expected.st_ino || st.st_dev != expected.st_dev)) ||
+	    (S_ISREG(st.st_mode) && st.st_uid != (uid_t)sksm_call0(SYS_geteuid))) {
+		sksm_call1(SYS_close, fd);
+		return -EPERM;
+	}
+	return (int)fd;
+}
+
+static void refuse_report(const struct sksm_record *record, const char *path)
+{
+	char text[512];
+	struct sksm_fmt fmt = sksm_fmt_start(text, sizeof(text));
+
+	put_head(&fmt, record);
+	sksm_fmt_str(&fmt, "SKSM_REPORT=");
+	sksm_fmt_str(&fmt, path);
+	sksm_fmt_str(&fmt, ": not a file of this user's; nothing is written\n");
+	sksm_call3(SYS_write, 2, text, fmt.length);
+}
+
 /* One object of the "processes" array of sksm-report --json, in a line of its own. */
 static void append_json(const struct sksm_record *record, const char *path)
 {
@@ -173,8 +253,9 @@ static void append_json(const struct sksm_record *record, const char *path)
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		put_json_uint(&fmt, numbers[i].name, numbers[i].value);
 	sksm_fmt_str(&fmt, "}\n");
-	fd = sksm_call4(SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
-			O_NOCTTY | O_NONBLOCK, 0600);
+	fd = open_report(path);
+	if (fd == -EPERM && shim.options.log >= SKSM_LOG_ERROR)
+		refuse_report(record, path);
 	if (fd < 0)
 		return;
 	/* One write, so that the lines of many processes do not mix. */

@@ -25,10 +25,20 @@
 
 #include "tracker/sys.h"
 
-#define WAITS(X) \
+/* What shells and filters do all the time, most often without waiting for long. */
+#define BRIEF_WAITS(X) \
 	X(ssize_t, read, (int fd, void *buf, size_t size), (fd, buf, size)) \
 	X(ssize_t, recv, (int fd, void *buf, size_t size, int flags), (fd, buf, size, flags)) \
 	X(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags)) \
+	X(pid_t, wait, (int *status), (status)) \
+	X(pid_t, waitpid, (pid_t pid, int *status, int options), (pid, status, options)) \
+	X(pid_t, wait4, (pid_t pid, int *status, int options, struct rusage *usage), \
+	  (pid, status, options, usage)) \
+	X(int, waitid, (idtype_t type, id_t id, siginfo_t *info, int options), \
+	  (type, id, info, options))
+
+/* What is called to wait. */
+#define WAITS(X) \
 	X(int, poll, (struct pollfd *fds, nfds_t count, int timeout), (fds, count, timeout)) \
 	X(int, ppoll, (struct pollfd *fds, nfds_t count, const struct timespec *timeout, \
 		       const sigset_t *mask), (fds, count, timeout, mask)) \
@@ -52,12 +62,6 @@
 	X(int, sigwaitinfo, (const sigset_t *set, siginfo_t *info), (set, info)) \
 	X(int, sigtimedwait, (const sigset_t *set, siginfo_t *info, \
 			      const struct timespec *timeout), (set, info, timeout)) \
-	X(pid_t, wait, (int *status), (status)) \
-	X(pid_t, waitpid, (pid_t pid, int *status, int options), (pid, status, options)) \
-	X(pid_t, wait4, (pid_t pid, int *status, int options, struct rusage *usage), \
-	  (pid, status, options, usage)) \
-	X(int, waitid, (idtype_t type, id_t id, siginfo_t *info, int options), \
-	  (type, id, info, options)) \
 	X(int, pthread_join, (pthread_t thread, void **value), (thread, value)) \
 	X(int, sem_wait, (sem_t *semaphore), (semaphore))
 
@@ -104,6 +108,7 @@ void shim_look(void)
 }
 
 #define DECLARE(type, name, parameters, arguments) static type (*real_##name) parameters;
+BRIEF_WAITS(DECLARE)
 WAITS(DECLARE)
 
 #define RESOLVE(type, name, parameters, arguments) \
@@ -111,11 +116,12 @@ WAITS(DECLARE)
 
 void shim_growth_resolve(void)
 {
+	BRIEF_WAITS(RESOLVE)
 	WAITS(RESOLVE)
 }
 
 /* Before our constructor: other libraries' constructors may wait too. */
-#define DEFINE(type, name, parameters, arguments) \
+#define DEFINE_DOZING(type, name, parameters, arguments, doze_ns) \
 	SHIM_EXPORT type name parameters; \
 	SHIM_EXPORT type name parameters \
 	{ \
@@ -123,6 +129,13 @@ void shim_growth_resolve(void)
 			shim_look(); \
 		else if (!real_##name) \
 			RESOLVE(type, name, parameters, arguments) \
+		else if (shim.sleep == SHIM_ASLEEP) \
+			shim_doze(doze_ns); \
 		return real_##name arguments; \
 	}
+#define DEFINE_BRIEF(type, name, parameters, arguments) \
+	DEFINE_DOZING(type, name, parameters, arguments, SHIM_DOZE_NS)
+#define DEFINE(type, name, parameters, arguments) \
+	DEFINE_DOZING(type, name, parameters, arguments, 0)
+BRIEF_WAITS(DEFINE_BRIEF)
 WAITS(DEFINE)

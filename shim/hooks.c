@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "pieces.h"
 #include "tracker/sys.h"
 
 static void *(*real_mmap)(void *, size_t, int, int, int, off_t);
@@ -38,15 +39,38 @@ static void *return_pointer(long result)
 	return (void *)result;
 }
 
-/* Memory of this size that can be read would be registered: time to have a look. */
-static void note_mapping(size_t length, int prot)
+/* Is there something to be done for a mapping of @length? May wake the shim. */
+static bool is_noted(size_t length)
 {
-	if (!shim_active() || shim.sandboxed || length < shim.options.threshold_bytes ||
-	    !(prot & PROT_READ))
-		return;
+	if (length < shim.options.threshold_bytes || (!shim_active() && !shim_wake()) ||
+	    shim.sandboxed)
+		return false;
 	if (!shim.control->alive)
 		shim_child();
-	if (shim.control->phase == SHIM_IDLE)
+	return true;
+}
+
+/* Of what is cut out of a mapping, or mapped over it, trifles stay unnoticed. */
+#define TRIFLE_PART 16
+
+static void note_gone(void *addr, size_t length)
+{
+	if (length >= shim.options.threshold_bytes / TRIFLE_PART && shim_active())
+		shim_site_unmapped(addr, length);
+}
+
+/*
+ * Memory of this size that can be read would be registered: time to have a look. What cannot be is
+ * a reservation that mprotect may open.
+ */
+void shim_note_mapping(void *addr, size_t length, int prot, int flags, struct sksm_frame frame)
+{
+	if (length < shim.options.threshold_bytes && flags & MAP_FIXED)
+		note_gone(addr, length);
+	if (!is_noted(length))
+		return;
+	shim_site_mapped(addr, length, flags, frame);
+	if (prot & PROT_READ && shim.control->phase == SHIM_IDLE)
 		shim_thread_start();
 }
 
@@ -60,7 +84,7 @@ SHIM_EXPORT void *mmap(void *addr, size_t length, int prot, int flags, int fd, o
 		result = return_pointer(sksm_call6(SYS_mmap, addr, length, prot, flags, fd,
 						   offset));
 	if (result != MAP_FAILED)
-		note_mapping(length, prot);
+		shim_note_mapping(result, length, prot, flags, SKSM_FRAME_OF_CALLER());
 	return result;
 }
 
@@ -74,7 +98,7 @@ SHIM_EXPORT void *mmap64(void *addr, size_t length, int prot, int flags, int fd,
 		result = return_pointer(sksm_call6(SYS_mmap, addr, length, prot, flags, fd,
 						   offset));
 	if (result != MAP_FAILED)
-		note_mapping(length, prot);
+		shim_note_mapping(result, length, prot, flags, SKSM_FRAME_OF_CALLER());
 	return result;
 }
 
@@ -82,6 +106,7 @@ SHIM_EXPORT int munmap(void *addr, size_t length)
 {
 	long result;
 
+	note_gone(addr, length);
 	if (shim_likely(real_munmap))
 		return real_munmap(addr, length);
 	result = sksm_call2(SYS_munmap, addr, length);
@@ -92,13 +117,28 @@ SHIM_EXPORT int munmap(void *addr, size_t length)
 	return 0;
 }
 
+static bool is_mapped(const void *addr)
+{
+	unsigned char resident;
+
+	return sksm_call3(SYS_mincore, addr, 1, &resident) != -ENOMEM;
+}
+
+/* The kind of mremap that works on several mappings and may stop half-way (since 6.17). */
+static bool may_stop_midway(size_t old_length, size_t new_length, int flags)
+{
+	return flags == (MREMAP_MAYMOVE | MREMAP_FIXED) && old_length == new_length;
+}
+
 /*
  * mremap wants one mapping, and ours are cut where runs are marked mergeable or end where we
  * registered: make them one again, as the program knows them. Its own mistakes stay EFAULT.
  */
 static void *mremap_joined(void *addr, size_t old_length, size_t new_length, int flags,
-			   void *new_addr)
+			   void *new_addr, bool was_there)
 {
+	bool begun;
+
 	void *result;
 
 	/* While our thread is away nothing is registered. */
@@ -110,6 +150,11 @@ static void *mremap_joined(void *addr, size_t old_length, size_t new_length, int
 					shim.sensitive ? MADV_UNMERGEABLE : MADV_MERGEABLE);
 		result = real_mremap(addr, old_length, new_length, flags, new_addr);
 	}
+	begun = was_there && !is_mapped(addr);
+	/* What a fork came over stays in pieces. */
+	if (result == MAP_FAILED && errno == EFAULT && (shim.marked || begun))
+		result = return_pointer(shim_mremap_pieces(addr, old_length, new_length, flags,
+							   new_addr, begun));
 	shim_thread_release();
 	return result;
 }
@@ -127,7 +172,9 @@ static bool may_join(void)
 SHIM_EXPORT void *mremap(void *addr, size_t old_length, size_t new_length, int flags, ...)
 {
 	int saved_errno = errno;
+	uint64_t ticket = shim_site_ticket();
 	void *new_addr, *result;
+	bool was_there;
 	va_list args;
 
 	/* As glibc: the argument is there only with MREMAP_FIXED, but reading it harms nobody. */
@@ -135,16 +182,21 @@ SHIM_EXPORT void *mremap(void *addr, size_t old_length, size_t new_length, int f
 	new_addr = va_arg(args, void *);
 	va_end(args);
 	if (shim_likely(real_mremap)) {
+		was_there = may_stop_midway(old_length, new_length, flags) && may_join() &&
+			    is_mapped(addr);
 		result = real_mremap(addr, old_length, new_length, flags, new_addr);
 		if (result == MAP_FAILED && errno == EFAULT && old_length && may_join())
-			result = mremap_joined(addr, old_length, new_length, flags, new_addr);
+			result = mremap_joined(addr, old_length, new_length, flags, new_addr,
+					       was_there);
 	} else {
 		result = return_pointer(sksm_call5(SYS_mremap, addr, old_length, new_length, flags,
 						   new_addr));
 	}
 	if (result != MAP_FAILED) {
 		errno = saved_errno;
-		note_mapping(new_length, PROT_READ);
+		if (is_noted(new_length) && shim.control->phase == SHIM_IDLE)
+			shim_thread_start();
+		shim_site_moved(ticket, addr, old_length, result, new_length);
 	}
 	return result;
 }

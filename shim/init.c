@@ -5,14 +5,9 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/sysinfo.h>
 
-#include "tracker/abi.h"
-#include "tracker/arena.h"
+#include "tracker/fault.h"
 #include "tracker/fmt.h"
 #include "tracker/sys.h"
 
@@ -71,32 +66,9 @@ static bool log_is_off(char *const envp[])
 	return false;
 }
 
-static void save_command(int argc, char *const argv[], char *const envp[])
+void shim_log_dormant(const char *reason)
 {
-	struct sksm_fmt fmt = sksm_fmt_start(shim.command, sizeof(shim.command));
-
-	for (int i = 0; i < argc && argv[i]; i++) {
-		if (i)
-			sksm_fmt_char(&fmt, ' ');
-		sksm_fmt_str(&fmt, argv[i]);
-	}
-	sksm_call2(SYS_prctl, PR_GET_NAME, shim.comm);
-	for (; envp && *envp; envp++)
-		if (strncmp(*envp, "SKSM_RUN_ID=", 12) == 0)
-			for (const char *p = *envp + 12; *p >= '0' && *p <= '9'; p++)
-				shim.run_id = shim.run_id * 10 + (uint64_t)(*p - '0');
-}
-
-static void adopt_control(struct shim_control *control)
-{
-	control->pid = (uint32_t)sksm_call0(SYS_getpid);
-	control->next_rss_kb = shim_peak_rss_kb() + shim.options.threshold_bytes / 1024;
-	__atomic_store_n(&control->alive, 1, __ATOMIC_RELEASE);
-}
-
-static void log_dormant(const char *reason)
-{
-	char line[256];
+	char line[512];
 	struct sksm_fmt fmt = sksm_fmt_start(line, sizeof(line));
 
 	if (shim.options.log < SKSM_LOG_INFO)
@@ -109,51 +81,30 @@ static void log_dormant(const char *reason)
 	sksm_call3(SYS_write, 2, line, fmt.length);
 }
 
-/*
- * A 128th of the machine's memory is more than the tracker of a process with all of it needs. It
- * counts towards RLIMIT_AS, though it is addresses only: there, a 64th of what is allowed.
- */
-static size_t reservation_size(void)
+/* As the kernel names it: by the file that was executed. */
+static void save_name(void)
 {
-	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
-	struct sysinfo info = { 0 };
-	uint64_t bytes;
+	const char *path = (const char *)getauxval(AT_EXECFN), *slash;
+	struct sksm_fmt fmt = sksm_fmt_start(shim.comm, sizeof(shim.comm));
 
-	sksm_call1(SYS_sysinfo, &info);
-	bytes = (uint64_t)info.totalram * info.mem_unit / 128;
-	if (bytes < 32u << 20)
-		bytes = 32u << 20;
-	sksm_call2(SYS_getrlimit, RLIMIT_AS, &limit);
-	if (limit.rlim_cur != RLIM_INFINITY && bytes > limit.rlim_cur / 64)
-		bytes = limit.rlim_cur / 64;
-	return bytes & -SKSM_PAGE_BYTES;
+	slash = path ? strrchr(path, '/') : NULL;
+	sksm_fmt_str(&fmt, slash ? slash + 1 : path ? path : "");
 }
 
-static bool make_control(void)
+static void save_command(int argc, char *const argv[], char *const envp[])
 {
-	const struct sksm_sys *sys = &sksm_sys_kernel;
+	struct sksm_fmt fmt = sksm_fmt_start(shim.command, sizeof(shim.command));
 
-	shim.reservation_bytes = reservation_size();
-	if (shim.reservation_bytes < SHIM_TRACKER_AT + (1u << 20))
-		return false;
-	shim.reservation = sksm_arena_reserve(sys, shim.reservation_bytes);
-	if (!shim.reservation)
-		return false;
-	if (sys->mprotect(shim.reservation, SHIM_GUARD_AT, PROT_READ | PROT_WRITE) ||
-	    sys->mprotect(shim.reservation + SHIM_STACK_AT, SHIM_TRACKER_AT - SHIM_STACK_AT,
-			  PROT_READ | PROT_WRITE)) {
-		sys->munmap(shim.reservation, shim.reservation_bytes);
-		return false;
+	for (int i = 0; i < argc && argv[i]; i++) {
+		if (i)
+			sksm_fmt_char(&fmt, ' ');
+		sksm_fmt_str(&fmt, argv[i]);
 	}
-	shim.control = (struct shim_control *)(shim.reservation + SHIM_CONTROL_AT);
-	adopt_control(shim.control);
-	return true;
-}
-
-void shim_child(void)
-{
-	/* Threads of a child race here only if it made them by raw clone: both do the same. */
-	adopt_control(shim.control);
+	save_name();
+	for (; envp && *envp; envp++)
+		if (strncmp(*envp, "SKSM_RUN_ID=", 12) == 0)
+			for (const char *p = *envp + 12; *p >= '0' && *p <= '9'; p++)
+				shim.run_id = shim.run_id * 10 + (uint64_t)(*p - '0');
 }
 
 /*
@@ -162,6 +113,9 @@ void shim_child(void)
  */
 static void after_fork(void)
 {
+	/* The thread that was at it is not here. */
+	if (shim.sleep == SHIM_WAKING)
+		shim.sleep = SHIM_ASLEEP;
 	/* In a sandbox a child must not so much as ask for its pid. */
 	if (!shim.enabled || shim.sandboxed || shim.control->alive)
 		return;
@@ -173,34 +127,33 @@ static void after_fork(void)
 
 __attribute__((constructor)) static void shim_init(int argc, char *argv[], char *envp[])
 {
-	const char *reason;
-
 	shim_hooks_resolve();
 	shim_growth_resolve();
 	shim_aside_resolve();
+	shim_exec_resolve();
 	shim_exit_resolve();
+	shim_site_resolve();
 	/* The loader drops preloads of setuid programs, but not those in /etc/ld.so.preload. */
 	if (getauxval(AT_SECURE))
 		return;
-	if (is_valgrind(envp) || is_sanitized() || !shim_trial_survived())
+	if (is_valgrind(envp) || is_sanitized())
 		return;
-	sksm_options_parse(&shim.options, envp, log_is_off(envp) ? silence : complain, NULL);
+#ifdef SKSM_FAULT_BUILD
+	sksm_fault_parse(envp);
+#endif
+	sksm_options_read(&shim.options, envp, log_is_off(envp) ? silence : complain, NULL);
 	if (shim.options.mode == SKSM_MODE_OFF)
 		return;
 	save_command(argc, argv, envp);
-	if (!sksm_options_admit(&shim.options, argc > 0 && argv[0] ? argv[0] : shim.comm))
+	if (!sksm_options_admit(&shim.options, argc > 0 && argv[0] ? argv[0] : shim.comm) ||
+	    !shim_sleep())
 		return;
-	if (!make_control())
-		return;
-	reason = shim_record_make();
-	if (reason) {
-		log_dormant(reason);
-		sksm_sys_kernel.munmap(shim.reservation, shim.reservation_bytes);
-		return;
-	}
 	pthread_atfork(NULL, NULL, after_fork);
 	shim_exit_register();
-	__atomic_store_n(&shim.enabled, true, __ATOMIC_RELEASE);
+	shim_malloc_start();
+	/* A report is wanted of every process. */
+	if (shim.options.report != SKSM_REPORT_NONE || shim.run_id)
+		shim_wake();
 }
 
 __attribute__((destructor)) static void shim_fini(void)
@@ -209,7 +162,7 @@ __attribute__((destructor)) static void shim_fini(void)
 		return;
 	if (shim.control->alive && shim.control->record && !shim.sandboxed &&
 	    shim.control->record->dormant[0])
-		log_dormant(shim.control->record->dormant);
+		shim_log_dormant(shim.control->record->dormant);
 	shim_exit_report();
 	shim_exit_note();
 }

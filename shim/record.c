@@ -2,66 +2,68 @@
 /* The record of this process: made once, mapped, left behind whatever happens. */
 #include "shim.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
+#include <string.h>
 
 #include "tracker/domain.h"
 #include "tracker/fmt.h"
+#include "tracker/record_file.h"
+#include "tracker/site_file.h"
 #include "tracker/sys.h"
 
-static struct sksm_record *map_file(int dir_fd, const struct sksm_record *record)
+const char *shim_record_explain(int error)
+{
+	sksm_domain_explain(&shim.options, error, shim.reason, sizeof(shim.reason));
+	return shim.reason;
+}
+
+/* What is wrong with the domain's directory, where something is. */
+static const char *explain_domain(const char *reason)
 {
 	const struct sksm_sys *sys = &sksm_sys_kernel;
-	void *page = NULL;
-	char name[64];
-	int fd;
+	int domain_fd = sksm_domain_open(sys, &shim.options);
+	int records_fd = domain_fd < 0 ? domain_fd : sksm_domain_open_records(sys, domain_fd);
 
-	sksm_record_filename(name, sizeof(name), record->pid, record->start_ns);
-	fd = sys->openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return NULL;
-	/* With its block in hand: a full disk found later, by a store, would be a SIGBUS. */
-	if (sys->write(fd, record, sizeof(*record)) == (ssize_t)sizeof(*record) &&
-	    sksm_call4(SYS_fallocate, fd, 0, 0, SKSM_RECORD_BYTES) == 0)
-		page = sys->mmap(shim.reservation + SHIM_RECORD_AT, SKSM_RECORD_BYTES,
-				 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
-	sys->close(fd);
-	if (!page || sksm_is_error(page)) {
-		sksm_call3(SYS_unlinkat, dir_fd, name, 0);
-		return NULL;
-	}
-	/*
-	 * A child inherits the mapping, so that no hole opens there, but not the pointer to it: the
-	 * control page is wiped.
-	 */
-	return page;
+	if (domain_fd >= 0)
+		sys->close(domain_fd);
+	if (records_fd < 0)
+		return shim_record_explain(records_fd);
+	sys->close(records_fd);
+	return reason;
 }
 
 const char *shim_record_make(void)
 {
-	const struct sksm_sys *sys = &sksm_sys_kernel;
-	struct sksm_record record, *mapped;
-	int domain_fd, records_fd;
+	struct sksm_record *record;
+	const char *reason;
 
 	if (shim.control->record)
 		return NULL;
-	domain_fd = sksm_domain_open(sys, &shim.options);
+	reason = sksm_record_create(&sksm_sys_kernel, &shim.options, shim.comm, shim.command,
+				    shim.run_id, shim.reservation + SHIM_RECORD_AT, &record);
+	if (!reason)
+		__atomic_store_n(&shim.control->record, record, __ATOMIC_RELEASE);
+	return reason ? explain_domain(reason) : NULL;
+}
+
+int shim_record_open_sites(void)
+{
+	const struct sksm_sys *sys = &sksm_sys_kernel;
+	const struct sksm_record *record = shim.control->record;
+	char name[64 + sizeof(SKSM_SITE_FILE_SUFFIX)];
+	int domain_fd = sksm_domain_open(sys, &shim.options), records_fd, fd;
+
 	if (domain_fd < 0)
-		return "the domain's directory cannot be used";
+		return domain_fd;
 	records_fd = sksm_domain_open_records(sys, domain_fd);
 	sys->close(domain_fd);
 	if (records_fd < 0)
-		return "the directory of records cannot be used";
-	sksm_record_init(&record, shim.comm, shim.command, shim.run_id);
-	record.mode = shim.options.mode;
-	mapped = map_file(records_fd, &record);
+		return records_fd;
+	sksm_record_filename(name, sizeof(name), record->pid, record->start_ns);
+	strcat(name, SKSM_SITE_FILE_SUFFIX);
+	fd = sksm_domain_open_file(sys, records_fd, name, O_RDWR | O_CREAT);
 	sys->close(records_fd);
-	if (!mapped)
-		return "the record cannot be made";
-	__atomic_store_n(&shim.control->record, mapped, __ATOMIC_RELEASE);
-	return NULL;
+	return fd;
 }
 
 void shim_record_dormant(const char *reason)

@@ -105,7 +105,7 @@ static void publish(struct shim_control *control, struct sksm_tracker *tracker)
 		return;
 	tracker->counters.cpu_ns = control->cpu_ns + thread_cpu_ns();
 	record->engine = tracker->engine;
-	record->tracker = SKSM_TRACKER_WP;
+	record->tracker = tracker->kind;
 	sksm_record_publish(record, &tracker->counters);
 	/* Marks outlast the offers, and a child inherits them: its mappings are cut as well. */
 	if (tracker->engine == SKSM_ENGINE_KSM && tracker->counters.offered)
@@ -119,12 +119,14 @@ static void inherit_counters(struct shim_control *control, struct sksm_tracker *
 {
 	const struct sksm_record *record = control->record;
 
-	if (!record)
-		return;
-	tracker->counters.passes = record->counters.passes;
-	tracker->counters.writes_seen = record->counters.writes_seen;
-	tracker->counters.cow_breaks = record->counters.cow_breaks;
-	tracker->counters.huge_lost = record->counters.huge_lost;
+	if (record)
+		sksm_record_carry(&tracker->counters, &record->counters);
+}
+
+static void give_up(struct shim_control *control, const char *reason)
+{
+	shim_record_dormant(reason);
+	control->dormant = 1;
 }
 
 static void run_passes(struct shim_control *control, struct sksm_tracker *tracker)
@@ -138,6 +140,10 @@ static void run_passes(struct shim_control *control, struct sksm_tracker *tracke
 		uint64_t pause_ns = sksm_tracker_pass(tracker);
 
 		publish(control, tracker);
+		if (tracker->obstacle) {
+			give_up(control, tracker->obstacle);
+			break;
+		}
 		idle = tracker->counters.tracked ? 0 : idle + 1;
 		if (idle == IDLE_PASSES) {
 			/* Come back when the process has grown again. */
@@ -149,12 +155,6 @@ static void run_passes(struct shim_control *control, struct sksm_tracker *tracke
 			break;
 	}
 	shim_leader_close(&leader);
-}
-
-static void give_up(struct shim_control *control, const char *reason)
-{
-	shim_record_dormant(reason);
-	control->dormant = 1;
 }
 
 static void track(struct shim_control *control)
@@ -172,19 +172,22 @@ static void track(struct shim_control *control)
 	reason = shim_record_make();
 	domain_fd = reason ? -1 : sksm_domain_open(&sksm_sys_kernel, &shim.options);
 	if (!reason && domain_fd < 0)
-		reason = "the domain's directory cannot be used";
+		reason = shim_record_explain(domain_fd);
 	if (reason) {
 		give_up(control, reason);
 		return;
 	}
 	tracker = sksm_tracker_init(&sksm_sys_kernel, &shim.options, domain_fd, shim.reservation,
-				    shim.reservation_bytes, SHIM_TRACKER_AT, &reason);
+				    shim.reservation_bytes, shim.tracker_at, &reason);
 	if (!tracker) {
 		sksm_sys_kernel.close(domain_fd);
 		give_up(control, reason);
 		return;
 	}
 	tracker->stop = &control->stop;
+	if (shim.sites)
+		sksm_tracker_attribute(tracker, shim.sites, shim_record_open_sites,
+				       control->record);
 	shim_record_dormant("");
 	run_passes(control, tracker);
 	control->cpu_ns += thread_cpu_ns();
@@ -197,6 +200,7 @@ static int thread_main(void *arg)
 	struct shim_control *control = arg;
 	long policy = sksm_call1(SYS_sched_getscheduler, 0);
 
+	__atomic_store_n(&control->last_tid, control->tid, __ATOMIC_RELEASE);
 	sksm_call2(SYS_prctl, PR_SET_NAME, "sksm");
 	/* A real-time thread that starts us passes its priority on. */
 	if (policy == SCHED_FIFO || policy == SCHED_RR)
@@ -222,12 +226,25 @@ static void *fill_thread_block(void)
 	return block;
 }
 
+/* The program counted its threads a moment ago (count.c). */
+static bool is_away(void)
+{
+	uint64_t until_ns = __atomic_load_n(&shim.away_until_ns, __ATOMIC_SEQ_CST);
+
+	return until_ns && shim_coarse_ns() < until_ns;
+}
+
 static bool start_allowed(struct shim_control *control)
 {
 	uint32_t idle = SHIM_IDLE;
 
 	if (shim.sandboxed || shim.retired || control->dormant)
 		return false;
+	if (is_away()) {
+		/* To be tried again. */
+		__atomic_store_n(&control->interrupted, 1, __ATOMIC_RELEASE);
+		return false;
+	}
 	/* In a vfork child all of this is the parent's. */
 	if (control->pid != (uint32_t)sksm_call0(SYS_getpid))
 		return false;
@@ -258,7 +275,12 @@ void shim_thread_start(void)
 	__atomic_store_n(&control->interrupted, 0, __ATOMIC_RELEASE);
 	control->stop = 0;
 	/* Every signal, glibc's internal ones too: it does not expect a thread of ours. */
-	sksm_call4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(all));
+	if (sksm_call4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(all))) {
+		give_up(control, "signals cannot be blocked");
+		__atomic_store_n(&control->phase, SHIM_IDLE, __ATOMIC_RELEASE);
+		errno = saved_errno;
+		return;
+	}
 	__atomic_store_n(&control->phase, SHIM_RUNNING, __ATOMIC_RELEASE);
 	tid = (int)shim_clone(flags, shim.reservation + SHIM_BLOCK_AT, &control->tid,
 			      &control->tid, fill_thread_block(), thread_main, control);
@@ -273,6 +295,25 @@ void shim_thread_start(void)
 	errno = saved_errno;
 }
 
+/*
+ * control->tid is cleared once the thread has left our memory. It counts as a thread of the
+ * process until it has closed its files, too.
+ */
+static void wait_for_exit(struct shim_control *control, uint64_t deadline_ns)
+{
+	struct timespec slice = { .tv_nsec = 100000 };
+	int32_t tid = __atomic_load_n(&control->last_tid, __ATOMIC_ACQUIRE);
+
+	if (!tid)
+		return;
+	while (!sksm_call3(SYS_tgkill, control->pid, tid, 0) &&
+	       sksm_clock_ns(CLOCK_MONOTONIC) < deadline_ns)
+		futex(&control->tid, FUTEX_WAIT, 0, &slice);
+	/* The number may become that of another thread, which is not to be waited for. */
+	__atomic_compare_exchange_n(&control->last_tid, &tid, 0, false, __ATOMIC_SEQ_CST,
+				    __ATOMIC_RELAXED);
+}
+
 void shim_thread_hold(void)
 {
 	struct shim_control *control = shim.control;
@@ -285,7 +326,7 @@ void shim_thread_hold(void)
 	while ((tid = __atomic_load_n(&control->tid, __ATOMIC_ACQUIRE)) ||
 	       __atomic_load_n(&control->phase, __ATOMIC_ACQUIRE) != SHIM_IDLE) {
 		if (sksm_clock_ns(CLOCK_MONOTONIC) > deadline_ns)
-			break;
+			return;
 		__atomic_store_n(&control->interrupted, 1, __ATOMIC_RELEASE);
 		__atomic_store_n(&control->stop, 1, __ATOMIC_RELEASE);
 		futex(&control->stop, FUTEX_WAKE, 1, 0);
@@ -294,6 +335,7 @@ void shim_thread_hold(void)
 		else
 			sksm_call0(SYS_sched_yield);
 	}
+	wait_for_exit(control, deadline_ns);
 }
 
 void shim_thread_release(void)
@@ -315,6 +357,6 @@ void shim_thread_retire(const char *reason)
 	    __atomic_exchange_n(&shim.retired, true, __ATOMIC_SEQ_CST))
 		return;
 	shim_record_dormant(reason);
-	sksm_sys_kernel.munmap(shim.reservation + SHIM_TRACKER_AT,
-			       shim.reservation_bytes - SHIM_TRACKER_AT);
+	sksm_sys_kernel.munmap(shim.reservation + shim.tracker_at,
+			       shim.reservation_bytes - shim.tracker_at);
 }

@@ -59,9 +59,11 @@ static int try_calls(void *arg)
 	sksm_call3(SYS_fcntl, -1, F_OFD_SETLK, 0);
 	sksm_call6(SYS_mmap, 0, 0, 0, 0, -1, 0);
 	sksm_call2(SYS_munmap, 0, 0);
+	sksm_call3(SYS_mincore, 1, 0, 0);
 	sksm_call3(SYS_mprotect, 0, 0, 0);
 	sksm_call3(SYS_madvise, 0, 0, 0);
 	sksm_call1(SYS_userfaultfd, -1);
+	sksm_call3(SYS_tgkill, 0, 0, 0);
 	sksm_call6(SYS_process_vm_readv, sksm_call0(SYS_getpid), 0, 0, 0, 0, 0);
 	sksm_call3(SYS_close_range, 1, 0, 0);
 	sksm_call3(SYS_getrandom, 0, 0, 0);
@@ -69,7 +71,6 @@ static int try_calls(void *arg)
 	sksm_call3(SYS_getresuid, 0, 0, 0);
 	sksm_call3(SYS_getresgid, 0, 0, 0);
 	sksm_call2(SYS_getrusage, RUSAGE_SELF, 0);
-	sksm_call2(SYS_getrlimit, RLIMIT_AS, 0);
 	sksm_call1(SYS_sysinfo, 0);
 	sksm_call2(SYS_prctl, PR_GET_NAME, 0);
 	sksm_call2(SYS_prctl, PR_SET_NAME, 0);
@@ -83,30 +84,43 @@ static int try_calls(void *arg)
 	return 0;
 }
 
+static uint64_t number_after(const char *text, const char *name)
+{
+	const char *p = strstr(text, name);
+	uint64_t number = 0;
+
+	for (p = p ? p + strlen(name) : ""; *p == ' '; p++)
+		;
+	for (; *p >= '0' && *p <= '9'; p++)
+		number = number * 10 + (uint64_t)(*p - '0');
+	return number;
+}
+
 /*
  * The file is read with the loader's own calls, which any filter allows that let the program get
  * this far. Without /proc no thread of ours can work anyway.
  */
-static bool has_filter(void)
+static bool has_filter(struct shim_self *self)
 {
-	static const char line[] = "\nSeccomp:\t";
 	char text[2048];
-	const char *p;
 
-	if (sksm_read_file(&sksm_sys_kernel, AT_FDCWD, "/proc/self/status", text,
+	self->tid = 0;
+	self->anon_kb = 0;
+	if (sksm_read_file(&sksm_sys_kernel, AT_FDCWD, "/proc/thread-self/status", text,
 			   sizeof(text)) <= 0)
 		return false;
-	p = strstr(text, line);
-	return p && p[sizeof(line) - 1] != '0';
+	self->tid = (uint32_t)number_after(text, "\nPid:\t");
+	self->anon_kb = number_after(text, "\nRssAnon:\t");
+	return number_after(text, "\nSeccomp:\t") != 0;
 }
 
-bool shim_trial_survived(void)
+bool shim_trial_survived(struct shim_self *ret)
 {
 	char stack[TRIAL_STACK_BYTES] __attribute__((aligned(16)));
 	volatile struct trial trial = { false, false };
 	int pid;
 
-	if (!has_filter())
+	if (!has_filter(ret))
 		return true;
 	pid = (int)shim_clone(CLONE_VM | CLONE_VFORK, stack + sizeof(stack), NULL, NULL, NULL,
 			      try_calls, (void *)&trial);

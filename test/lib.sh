@@ -17,7 +17,7 @@ fi
 
 build=${SKSM_TEST_BUILD:?the build directory}
 source_dir=${SKSM_TEST_SOURCE:?the source directory}
-shim=$build/shim/libsksm_preload.so
+shim=${SKSM_TEST_SHIM:-$build/shim/libsksm_preload.so}
 sksm_run=$build/tools/sksm-run
 sksm_report=$build/tools/sksm-report
 sksm_pacer=$build/tools/sksm-pacer
@@ -31,6 +31,8 @@ for name in ${!SKSM_*}; do
 	case $name in SKSM_TEST_*) ;; *) unset "$name" ;; esac
 done
 export LC_ALL=C.UTF-8
+# test/masks: an ability is taken off.
+[ -z "${SKSM_TEST_FAULT:-}" ] || export SKSM_FAULT=$SKSM_TEST_FAULT
 
 T=$(mktemp -d "${TMPDIR:-/tmp}/sksm-test-XXXXXX")
 chmod 755 "$T"
@@ -284,6 +286,10 @@ json() {
 recorded() {
 	local count
 
+	case ${SKSM_TEST_FAULT:-} in
+	''|mask:procmap_query|mask:madv_merge) ;;
+	*) echo "not asked for, with $SKSM_TEST_FAULT: $1"; return ;;
+	esac
 	count=$(json "[.processes[] | select(.dir == \"$SKSM_DIR\") | select($2)] | length")
 	if [ "${count:-0}" = 0 ]; then
 		jq -c '.processes[]' "$T/report.json" | tail -n 4

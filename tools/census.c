@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "frames.h"
+#include "sites_read.h"
 #include "text.h"
 
 #include "tracker/sys.h"
@@ -130,6 +131,25 @@ static void judge(struct sksm_census *census)
 	sksm_nested_fini(&nested);
 }
 
+/* Each mapping that is known of is counted by itself. */
+static void prepare_parts(struct sksm_entry *entry, struct sksm_frames_process *process)
+{
+	const struct sksm_file_view *view = entry->sites;
+	uint32_t i;
+
+	if (!view)
+		return;
+	entry->parts = calloc(view->header.mappings + 1, sizeof(*entry->parts));
+	if (!entry->parts)
+		return;
+	for (i = 0; i < view->header.mappings; i++) {
+		entry->parts[i].start = view->mappings[i].start;
+		entry->parts[i].end = view->mappings[i].end;
+	}
+	process->parts = entry->parts;
+	process->part_count = view->header.mappings + 1;
+}
+
 /* Replace the processes' own numbers by the kernel's, for the living ones of one domain. */
 static void measure_domain(struct sksm_census *census, const char *domain)
 {
@@ -142,6 +162,7 @@ static void measure_domain(struct sksm_census *census, const char *domain)
 		    strcmp(census->list[i].domain, domain))
 			continue;
 		list[count].pid = census->list[i].pid;
+		prepare_parts(&census->list[i], &list[count]);
 		entries[count++] = &census->list[i];
 	}
 	if (count && !sksm_frames_count(list, count)) {
@@ -178,13 +199,29 @@ static void measure(struct sksm_census *census)
 	}
 }
 
+static bool is_among(const struct sksm_entry *entry, const struct sksm_census_query *query)
+{
+	size_t i;
+
+	for (i = 0; i < query->pid_count; i++)
+		if ((pid_t)entry->record.pid == query->pids[i])
+			return true;
+	return !query->pid_count;
+}
+
 static bool is_wanted(const struct sksm_entry *entry, const struct sksm_census_query *query)
 {
 	bool running = entry->life == SKSM_LIFE_RUNNING;
 
-	return (!query->pid || (pid_t)entry->record.pid == query->pid) &&
+	return is_among(entry, query) &&
 	       (!query->run_id || entry->record.run_id == query->run_id) &&
 	       (query->scope == SKSM_CENSUS_ALL || running == (query->scope == SKSM_CENSUS_LIVE));
+}
+
+static void free_entry(struct sksm_entry *entry)
+{
+	free(entry->sites);
+	free(entry->parts);
 }
 
 static void keep_wanted(struct sksm_census *census, const struct sksm_census_query *query)
@@ -192,8 +229,10 @@ static void keep_wanted(struct sksm_census *census, const struct sksm_census_que
 	size_t kept = 0, i;
 
 	for (i = 0; i < census->count; i++) {
-		if (!is_wanted(&census->list[i], query))
+		if (!is_wanted(&census->list[i], query)) {
+			free_entry(&census->list[i]);
 			continue;
+		}
 		if (kept != i)
 			census->list[kept] = census->list[i];
 		census->living += census->list[kept++].life == SKSM_LIFE_RUNNING;
@@ -238,6 +277,7 @@ int sksm_census_take(struct sksm_census *ret, const struct sksm_places *places,
 		.domain_seen = note_domain,
 		.arg = &taking,
 	};
+	size_t i;
 
 	sksm_places_walk(places, &walk);
 	if (taking.error) {
@@ -248,6 +288,8 @@ int sksm_census_take(struct sksm_census *ret, const struct sksm_places *places,
 		qsort(taking.census.list, taking.census.count, sizeof(*taking.census.list),
 		      compare_entries);
 	judge(&taking.census);
+	for (i = 0; i < taking.census.count && query->sites; i++)
+		taking.census.list[i].sites = sksm_sites_read(&taking.census.list[i]);
 	if (query->scope != SKSM_CENSUS_FINISHED)
 		measure(&taking.census);
 	keep_wanted(&taking.census, query);
@@ -258,6 +300,10 @@ int sksm_census_take(struct sksm_census *ret, const struct sksm_places *places,
 
 void sksm_census_fini(struct sksm_census *census)
 {
+	size_t i;
+
+	for (i = 0; i < census->count; i++)
+		free_entry(&census->list[i]);
 	free(census->list);
 	memset(census, 0, sizeof(*census));
 }
@@ -285,6 +331,8 @@ static bool prune_entry(const struct sksm_entry *entry)
 		  status.st_ino == entry->inode && !unlinkat(fd, entry->name, 0);
 	if (!removed)
 		warn("%s/%s", path, entry->name);
+	else
+		sksm_sites_unlink(fd, entry->name);
 	close(fd);
 	return removed;
 }

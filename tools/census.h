@@ -14,6 +14,9 @@
 #include "process.h"
 
 /* Texts are clean (sksm_text_clean); pointers are to static strings. */
+struct sksm_frames_part;
+struct sksm_file_view;
+
 struct sksm_entry {
 	struct sksm_record record;	/* counters: bytes as in the JSON */
 	char comm[2 * SKSM_COMM_MAX];
@@ -33,16 +36,21 @@ struct sksm_entry {
 	const char *mode;
 	double seconds;			/* from its start until now, or until the last update */
 	bool measured;			/* merged, zero and saved are the kernel's count */
+	struct sksm_file_view *sites;	/* its file of call sites, where asked for and there */
+	/* Where measured: of each mapping in it, and behind them of all else. */
+	struct sksm_frames_part *parts;
 };
 
 enum sksm_census_scope { SKSM_CENSUS_ALL, SKSM_CENSUS_LIVE, SKSM_CENSUS_FINISHED };
 
 struct sksm_census_query {
 	const char *domain;	/* NULL: every one */
-	pid_t pid;		/* 0: all */
+	const pid_t *pids;	/* these alone, unless pid_count is 0 */
+	size_t pid_count;
 	uint64_t run_id;	/* of the sksm-run that started them; 0: all */
 	enum sksm_census_scope scope;
 	bool clean;		/* remove records that were never filled in */
+	bool sites;		/* read files of call sites too */
 };
 
 struct sksm_census {

@@ -12,8 +12,23 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* A part of a process' memory, to be counted by itself. */
+struct sksm_frames_part {
+	uint64_t start;		/* in */
+	uint64_t end;
+	uint64_t merged_bytes;	/* out, as of the process */
+	uint64_t zero_bytes;
+	uint64_t saved_bytes;
+};
+
 struct sksm_frames_process {
 	pid_t pid;		/* in */
+	/*
+	 * Ascending and disjoint, the last one for what lies in no other (its addresses do not
+	 * matter); what they sum up to is the process'. May be NULL.
+	 */
+	struct sksm_frames_part *parts;
+	size_t part_count;
 	bool known;		/* out: the rest is valid */
 	uint64_t merged_bytes;	/* mapped to merged frames; zero pages are among them */
 	uint64_t zero_bytes;	/* of those, zero pages that KSM placed */

@@ -76,7 +76,9 @@ static bool ksm_can_merge(const struct sksm_host *host, struct sksm_verdict *ret
 
 bool sksm_host_can_merge(const struct sksm_host *host, struct sksm_verdict *ret)
 {
-	const char *obstacle = sksm_probe_obstacle(&host->probe);
+	const char *obstacle = sksm_probe_obstacle(&host->probe,
+						   sksm_probe_tracker(&host->probe,
+								      &host->options));
 
 	*ret = (struct sksm_verdict){ 0 };
 	if (obstacle) {

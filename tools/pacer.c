@@ -30,6 +30,7 @@ enum { OPTION_PARENT = 256 };
 struct arguments {
 	bool once;
 	bool restore;
+	bool wait;	/* for the end of another pacer */
 	unsigned int cpu_percent;
 	pid_t parent;	/* the sksm-run that started us; 0: started by hand */
 };
@@ -43,6 +44,7 @@ static void print_help(void)
 	       "      --once           stop when nothing waits any more\n"
 	       "      --cpu-percent N  CPU time for ksmd, in percent of one core (default %d)\n"
 	       "      --restore        put back what a killed pacer left, and end\n"
+	       "      --wait           where another pacer runs, wait for its end\n"
 	       "  -h, --help           show this help\n"
 	       "  -V, --version        show the version\n\n"
 	       "Needs root. One pacer serves the whole machine, every user and every domain.\n",
@@ -59,12 +61,44 @@ static uint64_t parse_number(const char *option, const char *text, uint64_t max)
 	return value;
 }
 
+static void parse_option(struct arguments *ret, int option)
+{
+	switch (option) {
+	case 'o':
+		ret->once = true;
+		break;
+	case 'c':
+		ret->cpu_percent = (unsigned int)parse_number("--cpu-percent", optarg, 100);
+		break;
+	case 'r':
+		ret->restore = true;
+		break;
+	case 'w':
+		ret->wait = true;
+		break;
+	case OPTION_PARENT:
+		ret->parent = (pid_t)parse_number("--parent", optarg, INT32_MAX);
+		ret->wait = true;
+		break;
+	case 'h':
+		print_help();
+		exit(sksm_text_close_stdout(EXIT_SUCCESS));
+	case 'V':
+		printf("sksm-pacer " SKSM_VERSION "\n");
+		exit(sksm_text_close_stdout(EXIT_SUCCESS));
+	default:
+		fprintf(stderr, "Try 'sksm-pacer --help'.\n");
+		exit(EXIT_USAGE);
+	}
+}
+
 static void parse_arguments(struct arguments *ret, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{ "once", no_argument, NULL, 'o' },
 		{ "cpu-percent", required_argument, NULL, 'c' },
 		{ "restore", no_argument, NULL, 'r' },
+		{ "wait", no_argument, NULL, 'w' },
 		{ "parent", required_argument, NULL, OPTION_PARENT },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
@@ -73,50 +107,30 @@ static void parse_arguments(struct arguments *ret, int argc, char **argv)
 	int option;
 
 	ret->cpu_percent = CPU_PERCENT_DEFAULT;
-	while ((option = getopt_long(argc, argv, "hV", longs, NULL)) != -1) {
-		switch (option) {
-		case 'o':
-			ret->once = true;
-			break;
-		case 'c':
-			ret->cpu_percent = (unsigned int)parse_number("--cpu-percent", optarg, 100);
-			break;
-		case 'r':
-			ret->restore = true;
-			break;
-		case OPTION_PARENT:
-			ret->parent = (pid_t)parse_number("--parent", optarg, INT32_MAX);
-			break;
-		case 'h':
-			print_help();
-			exit(sksm_text_close_stdout(EXIT_SUCCESS));
-		case 'V':
-			printf("sksm-pacer " SKSM_VERSION "\n");
-			exit(sksm_text_close_stdout(EXIT_SUCCESS));
-		default:
-			fprintf(stderr, "Try 'sksm-pacer --help'.\n");
-			exit(EXIT_USAGE);
-		}
-	}
+	while ((option = getopt_long(argc, argv, "hV", longs, NULL)) != -1)
+		parse_option(ret, option);
 	if (optind < argc)
 		errx(EXIT_USAGE, "unexpected argument '%s'", argv[optind]);
-	if (ret->once && ret->restore)
-		errx(EXIT_USAGE, "--once and --restore exclude one another");
+	if (ret->restore && (ret->once || ret->wait))
+		errx(EXIT_USAGE, "--restore excludes --once and --wait");
 }
 
 /*
- * The lock of the active pacer. Started by hand, or to repair, there is nothing to wait for; one
- * that sksm-run started waits for its turn, its directory being served by the other one meanwhile.
- * Returns -1 where the wait was ended by a signal.
+ * The lock of the active pacer. Started by hand, or to repair, there is nothing to wait for; a
+ * service, or one that sksm-run started, waits for its turn, its directory being served by the
+ * other one meanwhile. Returns -1 where the wait was ended by a signal.
  */
 static int become_active(const struct arguments *arguments, int home_fd)
 {
-	pid_t holder = 0;
+	pid_t holder = 0, told = 0;
 	int lock_fd;
 
 	while ((lock_fd = sksm_pacer_home_lock(home_fd, &holder)) == -EAGAIN) {
-		if (!arguments->parent)
+		if (!arguments->wait)
 			errx(EXIT_FAILURE, "another pacer (pid %d) runs", (int)holder);
+		if (!told && !arguments->parent)
+			warnx("another pacer (pid %d) runs: waiting for its end", (int)holder);
+		told = holder;
 		if (sksm_pacer_loop_sleep(TAKE_OVER_MS))
 			return -1;
 	}

@@ -112,7 +112,7 @@ int sksm_pacer_home_register(int home_fd, const char *dir)
 	if (register_fd < 0)
 		return -errno;
 	snprintf(name, sizeof(name), "%d", (int)getpid());
-	error = sksm_text_replace(register_fd, name, dir);
+	error = sksm_text_replace(register_fd, name, dir, 0600);
 	close(register_fd);
 	return error;
 }
@@ -183,5 +183,5 @@ int sksm_pacer_home_write_stats(int home_fd, const struct sksm_pacer_stats *stat
 	snprintf(text, sizeof(text),
 		 "pacer_cpu_ns %" PRIu64 "\nksmd_cpu_ns %" PRIu64 "\npulses %" PRIu64 "\n",
 		 stats->pacer_cpu_ns, stats->ksmd_cpu_ns, stats->pulses);
-	return sksm_text_replace(home_fd, STATS_NAME, text);
+	return sksm_text_replace(home_fd, STATS_NAME, text, 0600);
 }

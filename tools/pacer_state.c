@@ -48,7 +48,7 @@ int sksm_pacer_state_save(int home_fd, const struct sksm_ksmd_settings *original
 					 *original->value[i] ? original->value[i] : ABSENT,
 					 *ours->value[i] ? ours->value[i] : ABSENT);
 	snprintf(text + used, sizeof(text) - used, "end\n");
-	return sksm_text_replace(home_fd, SKSM_PACER_STATE, text);
+	return sksm_text_replace(home_fd, SKSM_PACER_STATE, text, 0600);
 }
 
 int sksm_pacer_state_remove(int home_fd)

@@ -5,7 +5,6 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,92 +13,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "pacer_home.h"
 #include "text.h"
+#include "tracker/site_file.h"
 
 /* A user may fill his directory with names; ours is not the program that pays for it. */
 #define ENTRIES_MAX 200000u
 #define STILLBORN_SECONDS 10
-
-static int add_place(struct sksm_places *places, const char *dir, bool owner_known, uid_t owner)
-{
-	struct sksm_place *list;
-	size_t i;
-
-	if (strlen(dir) >= sizeof(places->list->dir))
-		return 0;
-	for (i = 0; i < places->count; i++)
-		if (!strcmp(places->list[i].dir, dir))
-			return 0;
-	list = reallocarray(places->list, places->count + 1, sizeof(*list));
-	if (!list)
-		return -ENOMEM;
-	places->list = list;
-	list += places->count++;
-	memset(list, 0, sizeof(*list));
-	strcpy(list->dir, dir);
-	list->owner_known = owner_known;
-	list->owner = owner;
-	return 0;
-}
-
-/* Add what matches "@before*@after", where '*' is a user id and so names the owner. */
-static int add_users(struct sksm_places *places, const char *before, const char *after)
-{
-	size_t from = strlen(before), tail = strlen(after), i;
-	char pattern[64], number[16];
-	int error = 0;
-	glob_t found;
-
-	snprintf(pattern, sizeof(pattern), "%s*%s", before, after);
-	if (glob(pattern, GLOB_NOSORT, NULL, &found))
-		return 0;
-	for (i = 0; i < found.gl_pathc && !error; i++) {
-		const char *path = found.gl_pathv[i];
-		size_t length = strlen(path) - from - tail;
-		uint64_t uid;
-
-		if (length >= sizeof(number))
-			continue;
-		memcpy(number, path + from, length);
-		number[length] = '\0';
-		if (sksm_text_number(number, &uid) && uid < UINT32_MAX)
-			error = add_place(places, path, true, (uid_t)uid);
-	}
-	globfree(&found);
-	return error;
-}
-
-static void add_registered(const char *dir, void *arg)
-{
-	add_place(arg, dir, false, 0);
-}
-
-int sksm_places_find(struct sksm_places *ret, const char *own_dir, bool only_own)
-{
-	struct sksm_places places = { 0 };
-	int error = 0;
-
-	if (geteuid() == 0 && !only_own) {
-		error = add_place(&places, SKSM_PACER_HOME, true, 0);
-		error = error ? error : add_users(&places, "/run/user/", "/sksm");
-		error = error ? error : add_users(&places, "/tmp/sksm-", "");
-		sksm_pacer_home_registered(add_registered, &places);
-	}
-	error = error ? error : add_place(&places, own_dir, false, 0);
-	if (error) {
-		sksm_places_fini(&places);
-		return error;
-	}
-	*ret = places;
-	return 0;
-}
-
-void sksm_places_fini(struct sksm_places *places)
-{
-	free(places->list);
-	memset(places, 0, sizeof(*places));
-}
 
 /* Where the walk is, from the place down to the records. */
 struct position {
@@ -178,6 +97,13 @@ static bool is_named(const struct sksm_record *record, const char *name)
 	return !strcmp(name, expected);
 }
 
+static bool has_suffix(const char *name, const char *suffix)
+{
+	size_t length = strlen(name), tail = strlen(suffix);
+
+	return length > tail && !strcmp(name + length - tail, suffix);
+}
+
 /* The pid in PID-START.rec, or 0. */
 static pid_t name_pid(const char *name)
 {
@@ -205,6 +131,21 @@ static bool remove_stillborn(int records_fd, const char *name, const struct stat
 	return status->st_size < (off_t)SKSM_RECORD_BYTES &&
 	       status->st_mtime + STILLBORN_SECONDS < time(NULL) &&
 	       pid && kill(pid, 0) && errno == ESRCH && !unlinkat(records_fd, name, 0);
+}
+
+/* A file of call sites without its record. */
+static void remove_orphan(int records_fd, const char *name)
+{
+	size_t length = strlen(name) - strlen(SKSM_SITE_FILE_SUFFIX);
+	char record[64];
+
+	if (length >= sizeof(record))
+		return;
+	memcpy(record, name, length);
+	record[length] = '\0';
+	if (name_pid(record) && faccessat(records_fd, record, F_OK, AT_SYMLINK_NOFOLLOW) &&
+	    errno == ENOENT)
+		unlinkat(records_fd, name, 0);
 }
 
 static void visit_record(const struct position *at, int records_fd, const char *name)
@@ -262,6 +203,11 @@ static void visit_records(const struct position *at, int records_fd)
 
 		if (entry->d_name[0] == '.')
 			continue;
+		if (has_suffix(entry->d_name, SKSM_SITE_FILE_SUFFIX)) {
+			if (at->walk->clean)
+				remove_orphan(records_fd, entry->d_name);
+			continue;
+		}
 		pid = name_pid(entry->d_name);
 		if (!pid)
 			complain(at, entry->d_name, "not named like a record");

@@ -30,8 +30,9 @@ struct sksm_places {
 };
 
 /*
- * Find the places: as root /run/sksm, @own_dir, /run/user/UID/sksm and /tmp/sksm-UID of every user,
- * and those that the pacers started by sksm-run serve; else, or where @only_own, @own_dir alone.
+ * Find the places: as root /run/sksm, @own_dir, /run/user/UID/sksm and /tmp/sksm-UID of every user
+ * (the latter in the private /tmp of services too), /run/SERVICE/sksm, and those that the pacers
+ * started by sksm-run serve; else, or where @only_own, @own_dir alone.
  * -ENOMEM or 0.
  */
 int sksm_places_find(struct sksm_places *ret, const char *own_dir, bool only_own);

@@ -14,12 +14,14 @@
 #include "text.h"
 
 #define NS_PER_S 1000000000ull
+#define PF_KTHREAD 0x00200000u	/* include/linux/sched.h; shown in stat as it is */
 
 int sksm_process_read(pid_t pid, struct sksm_process *ret)
 {
 	char path[32], text[1024], state, *open, *close;
 	struct sksm_process process = { 0 };
 	unsigned long long start;
+	unsigned int flags;
 	long threads;
 	ssize_t length;
 	int parent;
@@ -34,14 +36,15 @@ int sksm_process_read(pid_t pid, struct sksm_process *ret)
 	if (!open || !close || close < open)
 		return -EINVAL;
 	if (sscanf(close + 1,
-		   " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d"
+		   " %c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d"
 		   " %ld %*d %llu",
-		   &state, &parent, &threads, &start) != 4)
+		   &state, &parent, &flags, &threads, &start) != 5)
 		return -EINVAL;
 	*close = '\0';
 	snprintf(process.comm, sizeof(process.comm), "%s", open + 1);
 	process.parent = parent;
 	process.start_ticks = start;
+	process.kernel_thread = flags & PF_KTHREAD;
 	process.leader_gone = (state == 'Z' || state == 'X') && threads > 1;
 	process.dead = (state == 'Z' || state == 'X') && threads <= 1;
 	*ret = process;
@@ -188,6 +191,8 @@ static enum sksm_life judge_ended(const struct sksm_place_record *found, bool ma
 {
 	struct sksm_process other;
 
+	if (found->record->state == SKSM_STATE_EXEC)
+		return SKSM_LIFE_EXEC;
 	if (matches)
 		return superseded || !from_earlier_boot(found->record) ? SKSM_LIFE_EXEC :
 		       SKSM_LIFE_KILLED;

@@ -17,6 +17,7 @@ struct sksm_process {
 	char comm[16];
 	bool dead;		/* gone but for its parent's wait: a zombie without live threads */
 	bool leader_gone;	/* main called pthread_exit: ask a thread's /proc entry instead */
+	bool kernel_thread;
 	pid_t parent;
 	uint64_t start_ticks;	/* since boot, 1/sysconf(_SC_CLK_TCK) s; not changed by exec */
 };

@@ -11,6 +11,7 @@
 #include "census.h"
 #include "column.h"
 #include "host.h"
+#include "sites.h"
 
 #define SKSM_REPORT_COLUMNS_MAX 64
 
@@ -23,13 +24,28 @@ struct sksm_report_view {
 /* Print the table and the line of sums to stdout. 0 or -errno. */
 int sksm_report_table(const struct sksm_census *census, const struct sksm_report_view *view);
 
-/* Print the JSON of DESIGN 4.4 to stdout. 0 or -errno. */
-int sksm_report_json(const struct sksm_census *census, const struct sksm_host *host);
+struct json_object;
+
+/* The JSON of DESIGN 4.4 as an object, the caller's; with call sites unless @sites is NULL. */
+struct json_object *sksm_report_object(const struct sksm_census *census,
+				       const struct sksm_host *host,
+				       struct sksm_site_report *sites, bool mappings);
+
+/*
+ * Print the JSON of DESIGN 4.4 to stdout; with call sites, and mappings, unless @sites is NULL.
+ * 0 or -errno.
+ */
+int sksm_report_json(const struct sksm_census *census, const struct sksm_host *host,
+		     struct sksm_site_report *sites, bool mappings);
+
+/*
+ * Print what runs in @census as OpenMetrics to stdout, or replace the file @path by it (mode 0644,
+ * at once). 0 or -errno.
+ */
+int sksm_report_metrics(const struct sksm_census *census, const struct sksm_host *host,
+			const char *path);
 
 /* Say in words, on stdout, what stands in the way of more, and what would help. */
 void sksm_report_advice(const struct sksm_census *census, const struct sksm_host *host);
-
-/* --check: what this machine can do. The exit status: 0 where merging can happen. */
-int sksm_report_check(const struct sksm_host *host);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "text.h"
@@ -103,50 +102,4 @@ void sksm_report_advice(const struct sksm_census *census, const struct sksm_host
 	if (host->left_over)
 		printf("a pacer was killed and left its settings in " SKSM_KSMD_ROOT "; run\n"
 		       "  as root: sksm-pacer --restore\n");
-}
-
-static void print_ksm(const struct sksm_host *host)
-{
-	const struct sksm_ksmd_settings *settings = &host->settings;
-
-	if (!host->has_ksm) {
-		printf("ksmd       not there: " SKSM_KSMD_ROOT " cannot be read\n");
-		return;
-	}
-	printf("ksmd       run %s, pages_to_scan %s, sleep_millisecs %s, advisor %s\n",
-	       settings->value[SKSM_KSMD_RUN], settings->value[SKSM_KSMD_PAGES_TO_SCAN],
-	       settings->value[SKSM_KSMD_SLEEP_MILLISECS],
-	       *settings->value[SKSM_KSMD_ADVISOR_MODE] ?
-	       settings->value[SKSM_KSMD_ADVISOR_MODE] : "not there");
-	if (host->pacer)
-		printf("pacer      runs (pid %d)\n", (int)host->pacer);
-	else
-		printf("pacer      none\n");
-	if (host->left_over)
-		printf("           one was killed and left its settings; as root: "
-		       "sksm-pacer --restore\n");
-}
-
-int sksm_report_check(const struct sksm_host *host)
-{
-	struct sksm_verdict verdict;
-	bool can = sksm_host_can_merge(host, &verdict);
-	int i;
-
-	printf("kernel     %s\nengine     %s\n", host->kernel.release,
-	       sksm_engine_name(host->engine));
-	print_ksm(host);
-	printf("\n");
-	for (i = 0; i < SKSM_ABILITIES; i++) {
-		int error = host->probe.error[i];
-
-		printf("%-4s %-16s %s%s%s%s\n", error ? "no" : "yes", sksm_ability_name(i),
-		       sksm_ability_text(i), error ? " (" : "", error ? strerror(error) : "",
-		       error ? ")" : "");
-	}
-	printf("\nmerging    %s: %s\n", can ? "possible" : "NOT possible",
-	       verdict.reason ? verdict.reason : "unknown");
-	if (!can && verdict.command)
-		printf("           %s\n", verdict.command);
-	return can ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "doctor.h"
 
 /* json-c takes over @value; out of memory shows as a NULL here and as null in the output. */
 static void add(struct json_object *object, const char *key, struct json_object *value)
@@ -19,32 +20,31 @@ static struct json_object *text_or_null(const char *text)
 	return text && *text ? json_object_new_string(text) : NULL;
 }
 
-static struct json_object *capability(bool available, const char *reason)
+static struct json_object *capability(bool available, const char *reason, const char *command)
 {
 	struct json_object *object = json_object_new_object();
 
 	add(object, "available", json_object_new_boolean(available));
 	add(object, "reason", text_or_null(available ? NULL : reason));
+	add(object, "command", text_or_null(available ? NULL : command));
 	return object;
 }
 
 static struct json_object *capabilities(const struct sksm_host *host)
 {
 	struct json_object *object = json_object_new_object();
-	struct sksm_verdict verdict = { 0 };
-	bool can;
-	int i;
+	struct sksm_examination examination;
+	size_t i;
 
-	for (i = 0; i < SKSM_ABILITIES; i++) {
-		int error = host->probe.error[i];
+	sksm_doctor_examine(&examination, host);
+	for (i = 0; i < examination.count; i++) {
+		const struct sksm_symptom *symptom = &examination.list[i];
 
-		add(object, sksm_ability_name(i), capability(!error, strerror(error)));
+		add(object, symptom->name,
+		    capability(symptom->works, symptom->reason, symptom->command));
 	}
-	can = host->has_ksm && !sksm_host_ksmd_stands(host, &verdict);
-	add(object, "ksmd_runs", capability(can, host->has_ksm ? verdict.reason :
-					    "no samepage merging in this kernel"));
-	can = sksm_host_can_merge(host, &verdict);
-	add(object, "merge", capability(can, verdict.reason));
+	add(object, "merge", capability(examination.can_merge, examination.verdict.reason,
+					examination.verdict.command));
 	return object;
 }
 
@@ -80,10 +80,12 @@ static struct json_object *ksm_state(const struct sksm_host *host)
 
 static struct json_object *host_object(const struct sksm_host *host)
 {
+	enum sksm_tracker_kind tracker = sksm_probe_tracker(&host->probe, &host->options);
 	struct json_object *object = json_object_new_object();
 
 	add(object, "kernel", json_object_new_string(host->kernel.release));
 	add(object, "engine", json_object_new_string(sksm_engine_name(host->engine)));
+	add(object, "tracker", json_object_new_string(sksm_tracker_name(tracker)));
 	add(object, "capabilities", capabilities(host));
 	add(object, "ksm", ksm_state(host));
 	return object;
@@ -117,6 +119,8 @@ static struct json_object *process_object(const struct sksm_entry *entry)
 
 	for (i = 0; i < sksm_column_count; i++)
 		add(object, sksm_columns[i].key, cell_value(&sksm_columns[i], entry));
+	add(object, "ppid", json_object_new_uint64(entry->record.ppid));
+	add(object, "started_ns", json_object_new_uint64(entry->record.start_realtime_ns));
 	add(object, "measured", json_object_new_boolean(entry->measured));
 	return object;
 }
@@ -139,19 +143,35 @@ static struct json_object *total_object(const struct sksm_census *census,
 	return object;
 }
 
-int sksm_report_json(const struct sksm_census *census, const struct sksm_host *host)
+struct json_object *sksm_report_object(const struct sksm_census *census,
+				       const struct sksm_host *host,
+				       struct sksm_site_report *sites, bool mappings)
 {
 	struct json_object *report = json_object_new_object();
 	struct json_object *processes = json_object_new_array();
-	const char *text;
 	size_t i;
 
 	add(report, "schema", json_object_new_string("sksm-report/1"));
+	add(report, "version", json_object_new_string(SKSM_VERSION));
 	add(report, "host", host_object(host));
-	for (i = 0; i < census->count; i++)
-		json_object_array_add(processes, process_object(&census->list[i]));
+	for (i = 0; i < census->count; i++) {
+		struct json_object *process = process_object(&census->list[i]);
+
+		if (sites)
+			sksm_sites_json(sites, i, mappings, process);
+		json_object_array_add(processes, process);
+	}
 	add(report, "processes", processes);
 	add(report, "total", total_object(census, host));
+	return report;
+}
+
+int sksm_report_json(const struct sksm_census *census, const struct sksm_host *host,
+		     struct sksm_site_report *sites, bool mappings)
+{
+	struct json_object *report = sksm_report_object(census, host, sites, mappings);
+	const char *text;
+
 	text = json_object_to_json_string_ext(report, JSON_C_TO_STRING_PRETTY |
 					      JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (text)

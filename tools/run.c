@@ -216,7 +216,8 @@ int main(int argc, char **argv)
 	if (!arguments.no_pacer)
 		pacer = sksm_run_pacer_start();
 	set_preload(library);
-	set_run_id(run_id);
+	if (arguments.report)
+		set_run_id(run_id);
 	child = sksm_run_child_start(arguments.command);
 	if (child < 0) {
 		sksm_run_pacer_stop(pacer);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 ssize_t sksm_text_read(int dir_fd, const char *path, char *ret, size_t size)
@@ -54,7 +55,7 @@ static int write_durably(int fd, const char *text)
 	return fsync(fd) ? -errno : 0;
 }
 
-int sksm_text_replace(int dir_fd, const char *name, const char *text)
+int sksm_text_replace(int dir_fd, const char *name, const char *text, mode_t mode)
 {
 	char temporary[64];
 	int fd, error;
@@ -65,6 +66,9 @@ int sksm_text_replace(int dir_fd, const char *name, const char *text)
 	if (fd < 0)
 		return -errno;
 	error = write_durably(fd, text);
+	/* Whatever the umask is. */
+	if (!error && fchmod(fd, mode))
+		error = -errno;
 	close(fd);
 	if (!error && renameat(dir_fd, temporary, dir_fd, name))
 		error = -errno;

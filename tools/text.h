@@ -22,9 +22,9 @@ int sksm_text_write(const char *path, const char *text);
 
 /*
  * Replace a file by @text so that a reader, or the next boot after a crash, sees either the old
- * or the new one: a temporary name, mode 0600, fsync, rename. 0 or -errno.
+ * or the new one: a temporary name, fsync, rename. 0 or -errno.
  */
-int sksm_text_replace(int dir_fd, const char *name, const char *text);
+int sksm_text_replace(int dir_fd, const char *name, const char *text, mode_t mode);
 
 /* All of @text as an unsigned decimal number: no sign, no blanks, nothing behind it. */
 bool sksm_text_number(const char *text, uint64_t *ret);

@@ -81,6 +81,7 @@ struct sksm_procmap_query {
 /* /proc/PID/pagemap entries */
 #define SKSM_PM_EXCLUSIVE (1ull << 56)
 #define SKSM_PM_UFFD_WP (1ull << 57)
+#define SKSM_PM_FILE (1ull << 61)
 #define SKSM_PM_SWAP (1ull << 62)
 #define SKSM_PM_PRESENT (1ull << 63)
 

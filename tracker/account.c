@@ -4,6 +4,7 @@
 
 #include <time.h>
 
+#include "compare.h"
 #include "scan.h"
 #include "sys.h"
 
@@ -22,6 +23,8 @@
 #define AUDIT_MANY_PAGES 256
 /* Shared memory is counted once in so many passes. */
 #define SHARED_EVERY_PASSES 16
+/* Reading the whole table takes 1 % of the time at most. */
+#define FRAMES_FACTOR 100
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -44,9 +47,9 @@ static void sync_marks(struct sksm_tracker *tracker, struct sksm_block *block)
 		sksm_bits_set(marked, (range.start >> SKSM_PAGE_SHIFT) % SKSM_BLOCK_PAGES,
 			      ((range.end - 1) >> SKSM_PAGE_SHIFT) % SKSM_BLOCK_PAGES + 1);
 	for (unsigned int i = 0; i < SKSM_BLOCK_WORDS; i++) {
-		/* MADV_MERGE leaves no mark: what it was offered stays known to us alone. */
+		/* MADV_MERGE leaves no mark: what it was offered is known to us alone. */
 		if (tracker->engine == SKSM_ENGINE_SKSM)
-			marked[i] |= block->offered[i];
+			marked[i] |= block->offered[i] & block->present[i];
 		if (marked[i] & ~block->offered[i])
 			block->adopted = true;
 		differ = marked[i] ^ block->offered[i];
@@ -106,6 +109,7 @@ void sksm_account_audit(struct sksm_tracker *tracker, uint64_t waiting_pages)
 	if (audit->done_ns && now_ns - audit->done_ns < audit_interval_ns(tracker, waiting_pages))
 		return;
 	cpu_ns = sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	sksm_mappings_clear_gains(&tracker->mappings);
 	if (sksm_audit_run(audit, tracker->sys, &tracker->arena))
 		return;
 	HASH_ITER(hh, tracker->blocks.table, block, next) {
@@ -119,10 +123,12 @@ void sksm_account_audit(struct sksm_tracker *tracker, uint64_t waiting_pages)
 
 static void count_blocks(struct sksm_tracker *tracker, struct sksm_counters *counters)
 {
-	uint64_t hot = 0, huge = 0;
+	uint64_t hot = 0, huge = 0, kept = 0;
 	struct sksm_block *block, *next;
 
 	HASH_ITER(hh, tracker->blocks.table, block, next) {
+		if (block->huge != SKSM_HUGE_NO && !sksm_huge_is_worth_splitting(tracker, block))
+			kept += block->count[SKSM_PAGE_TWIN];
 		if (block->huge != SKSM_HUGE_NO)
 			huge += SKSM_BLOCK_PAGES - block->count[SKSM_PAGE_NONE];
 		else if (block->level)
@@ -130,6 +136,7 @@ static void count_blocks(struct sksm_tracker *tracker, struct sksm_counters *cou
 	}
 	counters->hot = hot * SKSM_PAGE_BYTES;
 	counters->huge_kept = huge * SKSM_PAGE_BYTES;
+	tracker->kept_twins = kept;
 }
 
 /* Bytes of [start, end) that are in memory. */
@@ -137,6 +144,8 @@ static uint64_t count_present(struct sksm_tracker *tracker, uint64_t start, uint
 {
 	uint64_t bytes = 0, walked;
 
+	if (tracker->kind == SKSM_TRACKER_DIGEST)
+		return sksm_compare_present(tracker, start, end);
 	while (start < end) {
 		int n = sksm_scan_look(tracker->sys, tracker->pagemap_fd, start, end,
 				       SKSM_PAGE_IS_PRESENT, false, tracker->runs,
@@ -212,6 +221,29 @@ static void count_merged(struct sksm_tracker *tracker, struct sksm_counters *cou
 	counters->debt = counters->merged;
 }
 
+/* What all duplicates would free: but for those in huge pages, and one frame of each content. */
+static void count_possible(struct sksm_tracker *tracker, struct sksm_counters *counters)
+{
+	uint64_t pages = counters->duplicate / SKSM_PAGE_BYTES - tracker->kept_twins;
+	uint64_t members = tracker->index_open ? tracker->index.alive_hash : 0, cpu_ns;
+	int64_t frames;
+
+	if (tracker->now_ns >= tracker->next_frames_ns && tracker->index_open &&
+	    (tracker->frames_changes != tracker->blocks.changes ||
+	     tracker->frames_members != members)) {
+		cpu_ns = sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+		frames = sksm_index_count_frames(&tracker->index);
+		cpu_ns = sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns;
+		tracker->next_frames_ns = tracker->now_ns + FRAMES_FACTOR * cpu_ns;
+		tracker->frames_changes = tracker->blocks.changes;
+		tracker->frames_members = members;
+		if (frames >= 0)
+			tracker->frames = (uint64_t)frames;
+	}
+	counters->possible = pages > tracker->frames ?
+			     (pages - tracker->frames) * SKSM_PAGE_BYTES : 0;
+}
+
 void sksm_account_pass(struct sksm_tracker *tracker)
 {
 	struct sksm_counters *counters = &tracker->counters;
@@ -226,7 +258,9 @@ void sksm_account_pass(struct sksm_tracker *tracker)
 	counters->digested = sum_states(tracker, SKSM_PAGE_UNIQUE, SKSM_PAGE_ZERO);
 	counters->duplicate = sum_states(tracker, SKSM_PAGE_TWIN, SKSM_PAGE_ZERO);
 	counters->offered = sum_states(tracker, SKSM_PAGE_OFFERED, SKSM_PAGE_ZERO);
-	counters->pending = sum_states(tracker, SKSM_PAGE_OFFERED, SKSM_PAGE_OFFERED);
+	/* Nobody has to run ksmd for what MADV_MERGE was asked for. */
+	if (tracker->engine != SKSM_ENGINE_SKSM)
+		counters->pending = sum_states(tracker, SKSM_PAGE_OFFERED, SKSM_PAGE_OFFERED);
 	counters->sensitive_skipped = count_sensitive(tracker);
 	counters->own = count_present(tracker, (uintptr_t)tracker->arena.start,
 				      (uintptr_t)tracker->arena.usable);
@@ -235,6 +269,7 @@ void sksm_account_pass(struct sksm_tracker *tracker)
 				 (tracker->index.members_used - 1);
 	count_blocks(tracker, counters);
 	count_merged(tracker, counters);
+	count_possible(tracker, counters);
 	if (counters->passes % SHARED_EVERY_PASSES == 1)
 		count_shared(tracker);
 }

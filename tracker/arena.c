@@ -13,21 +13,32 @@
 /* From here on, freed memory goes back to the kernel. */
 #define LARGE_BYTES (16u << 10)
 
-void *sksm_arena_reserve(const struct sksm_sys *sys, size_t bytes)
+void *sksm_arena_addresses(const struct sksm_sys *sys, size_t bytes)
 {
 	void *start = sys->mmap(NULL, bytes, PROT_NONE,
 				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (sksm_is_error(start))
-		return NULL;
-	if (sys->madvise(start, bytes, MADV_WIPEONFORK)) {
-		sys->munmap(start, bytes);
-		return NULL;
-	}
+	return sksm_is_error(start) ? NULL : start;
+}
+
+bool sksm_arena_settle(const struct sksm_sys *sys, void *start, size_t bytes)
+{
+	if (sys->madvise(start, bytes, MADV_WIPEONFORK))
+		return false;
 	sys->madvise(start, bytes, MADV_DONTDUMP);
 	/* Where the machine hands out huge pages freely, ours would be mostly empty. */
 	sys->madvise(start, bytes, MADV_NOHUGEPAGE);
-	return start;
+	return true;
+}
+
+void *sksm_arena_reserve(const struct sksm_sys *sys, size_t bytes)
+{
+	void *start = sksm_arena_addresses(sys, bytes);
+
+	if (!start || sksm_arena_settle(sys, start, bytes))
+		return start;
+	sys->munmap(start, bytes);
+	return NULL;
 }
 
 void sksm_arena_init(struct sksm_arena *arena, const struct sksm_sys *sys, void *reservation,

@@ -33,9 +33,13 @@ struct sksm_arena {
 
 /*
  * Reserve @bytes of addresses without access, wiped in forked children. NULL where the kernel
- * refuses. Async-signal-safe.
+ * refuses. Async-signal-safe. The two below are its halves: the addresses, by a call that the
+ * loader makes as well, and that they are wiped.
  */
 void *sksm_arena_reserve(const struct sksm_sys *sys, size_t bytes);
+
+void *sksm_arena_addresses(const struct sksm_sys *sys, size_t bytes);
+bool sksm_arena_settle(const struct sksm_sys *sys, void *start, size_t bytes);
 
 /* Hand out what lies behind the first @skip bytes (a multiple of 4096) of a reservation. */
 void sksm_arena_init(struct sksm_arena *arena, const struct sksm_sys *sys, void *reservation,

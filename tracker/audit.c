@@ -53,12 +53,14 @@ bool sksm_audit_parse_line(const char *line, struct sksm_audit_vma *vma)
 			memset(vma, 0, sizeof(*vma));
 			vma->start = head.start;
 			vma->end = head.end;
+			vma->anonymous = head.kind == SKSM_VMA_ANON;
 		}
 		return false;
 	}
 	if (parse_field(line, "Rss:", &vma->rss) || parse_field(line, "Pss:", &vma->pss) ||
 	    parse_field(line, "Shared_Clean:", &vma->shared) ||
-	    parse_field(line, "Shared_Dirty:", &vma->shared))
+	    parse_field(line, "Shared_Dirty:", &vma->shared) ||
+	    parse_field(line, "AnonHugePages:", &vma->huge))
 		return false;
 	if (parse_field(line, "KSM:", &vma->ksm)) {
 		vma->has_ksm = true;
@@ -68,9 +70,16 @@ bool sksm_audit_parse_line(const char *line, struct sksm_audit_vma *vma)
 		return false;
 	line += 8;
 	vma->mergeable = has_flag(line, "mg");
+	vma->foreign = has_flag(line, "um") || has_flag(line, "uw") || has_flag(line, "ui");
 	vma->sensitive = has_flag(line, "lo") || has_flag(line, "dd") || has_flag(line, "wf") ||
 			 has_flag(line, "io") || has_flag(line, "pf");
 	return true;
+}
+
+/* A kernel without KSM does not print what is merged; then what is shared may be. */
+static bool is_merged_unmarked(const struct sksm_audit *audit, const struct sksm_audit_vma *vma)
+{
+	return audit->unmarked && (vma->has_ksm ? vma->ksm != 0 : vma->anonymous);
 }
 
 static bool take_in(struct sksm_audit *audit, struct sksm_arena *arena,
@@ -82,17 +91,25 @@ static bool take_in(struct sksm_audit *audit, struct sksm_arena *arena,
 	if (vma->sensitive &&
 	    !sksm_ranges_append(&audit->sensitive, arena, vma->start, vma->end))
 		return false;
-	if (!vma->mergeable)
+	if (audit->uffd_is_foreign && vma->foreign &&
+	    !sksm_ranges_append(&audit->foreign, arena, vma->start, vma->end))
+		return false;
+	if (vma->huge && !sksm_ranges_append(&audit->huge, arena, vma->start, vma->end))
+		return false;
+	if (!vma->mergeable && !is_merged_unmarked(audit, vma))
 		return true;
 	audit->merged_bytes += ksm;
 	/*
 	 * Rss - Pss is what sharing saves, merged and fork-shared pages together; where there are
 	 * more shared pages than merged ones, the merged ones get their part of it.
 	 */
-	if (vma->shared > ksm)
+	if (vma->shared > ksm && vma->shared >= SKSM_PAGE_BYTES)
 		gain = gain / (vma->shared / SKSM_PAGE_BYTES) * (ksm / SKSM_PAGE_BYTES);
 	audit->saved_bytes += gain;
-	return sksm_ranges_append(&audit->mergeable, arena, vma->start, vma->end);
+	if (gain && audit->gain)
+		audit->gain(audit->gain_arg, vma->start, vma->end, gain);
+	return !vma->mergeable ||
+	       sksm_ranges_append(&audit->mergeable, arena, vma->start, vma->end);
 }
 
 static int read_smaps(struct sksm_audit *audit, const struct sksm_sys *sys,
@@ -139,7 +156,12 @@ static uint64_t read_zero_pages(const struct sksm_sys *sys)
 int sksm_audit_run(struct sksm_audit *audit, const struct sksm_sys *sys,
 		   struct sksm_arena *arena)
 {
-	struct sksm_audit result = { 0 };
+	struct sksm_audit result = {
+		.uffd_is_foreign = audit->uffd_is_foreign,
+		.unmarked = audit->unmarked,
+		.gain = audit->gain,
+		.gain_arg = audit->gain_arg,
+	};
 	int fd, error = -ENOMEM;
 	char *buffer;
 
@@ -167,4 +189,6 @@ void sksm_audit_fini(struct sksm_audit *audit, struct sksm_arena *arena)
 {
 	sksm_ranges_free(&audit->sensitive, arena);
 	sksm_ranges_free(&audit->mergeable, arena);
+	sksm_ranges_free(&audit->huge, arena);
+	sksm_ranges_free(&audit->foreign, arena);
 }

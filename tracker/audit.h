@@ -24,20 +24,32 @@ struct sksm_audit_vma {
 	uint64_t rss;
 	uint64_t pss;
 	uint64_t shared;	/* Shared_Clean + Shared_Dirty */
+	uint64_t huge;		/* AnonHugePages */
 	uint64_t ksm;		/* pages mapped to merged frames; zero pages not counted */
 	bool has_ksm;		/* the kernel prints it (since 6.8) */
+	bool anonymous;		/* no file behind it */
 	bool mergeable;		/* mg */
+	bool foreign;		/* um, uw, ui: registered with a userfaultfd */
 	bool sensitive;		/* lo (mlock), dd (DONTDUMP), wf (WIPEONFORK), io, pf */
 };
+
+/* Merged pages of a mapping save so many bytes. */
+typedef void (*sksm_audit_gain_fn)(void *arg, uint64_t start, uint64_t end, uint64_t bytes);
 
 struct sksm_audit {
 	struct sksm_ranges sensitive;
 	struct sksm_ranges mergeable;
+	struct sksm_ranges huge;	/* some huge pages are in there */
+	struct sksm_ranges foreign;	/* the program's userfaultfd's; empty where ours would show */
+	bool uffd_is_foreign;	/* we have none: set before the first run */
+	bool unmarked;		/* what is not mergeable may be merged too: likewise */
 	uint64_t merged_bytes;	/* mapped to merged frames, without zero pages */
 	uint64_t saved_bytes;	/* of those, not backed by a frame of their own */
 	uint64_t zero_bytes;	/* zero pages that KSM placed */
 	uint64_t done_ns;	/* CLOCK_BOOTTIME; 0: never */
 	uint64_t cost_ns;	/* CPU time that the last one took; the caller's to fill in */
+	sksm_audit_gain_fn gain;	/* called for each that saves something; may be NULL */
+	void *gain_arg;
 };
 
 /* Read /proc/thread-self/smaps and ksm_stat. 0 or -errno, *audit then being as before. */

@@ -69,6 +69,8 @@ struct sksm_block {
 	uint8_t age_shift;		/* merges undone too soon: the age is 2^this as long */
 	uint8_t retries;		/* times that refused pages were offered again */
 	uint8_t retry_round;		/* sksm_tracker.lookup_round of the last time */
+	uint8_t looks;			/* sync.c: times that offered pages were looked at */
+	uint8_t look_round;		/* sync.c: the round of the last time */
 	uint8_t huge;			/* enum sksm_huge_phase */
 	uint8_t sampling;		/* so many pages are armed to learn whether it is hot */
 	uint8_t sample_tick;		/* when they were armed */
@@ -76,9 +78,10 @@ struct sksm_block {
 	bool broken_soon;		/* some of them too soon to have paid */
 	bool proven;			/* was calm when looked at last */
 	bool wrote;			/* written since it was last armed as a whole */
+	bool undigested;		/* some merged pages have no digest yet */
 	bool adopted;			/* was mergeable before we came: not ours to take back */
 	uint8_t state[SKSM_BLOCK_PAGES];
-	uint8_t stamp[SKSM_BLOCK_PAGES];	/* ARMED: tick of arming; OFFERED: full_scans */
+	uint8_t stamp[SKSM_BLOCK_PAGES];	/* ARMED: tick of arming; OFFERED: full_scans, or as in sync.c */
 };
 
 struct sksm_blocks {

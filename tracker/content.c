@@ -7,6 +7,7 @@
 
 #include <time.h>
 
+#include "compare.h"
 #include "sys.h"
 
 bool sksm_content_need_copy(struct sksm_tracker *tracker)
@@ -17,21 +18,41 @@ bool sksm_content_need_copy(struct sksm_tracker *tracker)
 	return tracker->copy != NULL;
 }
 
-unsigned int sksm_content_digest(struct sksm_tracker *tracker, struct sksm_block *block,
-				 unsigned int first, unsigned int count)
+unsigned int sksm_content_read(struct sksm_tracker *tracker, struct sksm_block *block,
+			       unsigned int first, unsigned int count)
 {
+	uint64_t address = sksm_page_address(block, first);
+	bool shared = tracker->kind == SKSM_TRACKER_DIGEST;
 	ssize_t n;
 
 	if (!block->digests)
 		block->digests = sksm_arena_alloc(&tracker->arena, sizeof(*block->digests));
 	if (!block->digests || !sksm_content_need_copy(tracker))
 		return 0;
+	for (unsigned int i = 0; i < count; i++)
+		shared |= block->state[first + i] == SKSM_PAGE_MERGED;
+	if (shared)
+		return sksm_content_read_shared(tracker, address, count);
 	/* The program may unmap it at any time: a copy by the kernel fails, a load would kill. */
-	n = tracker->sys->copy_memory(tracker->copy, (void *)sksm_page_address(block, first),
-				      count * SKSM_PAGE_BYTES);
-	if (n < 0)
-		return 0;
-	count = (unsigned int)((size_t)n / SKSM_PAGE_BYTES);
+	n = tracker->sys->copy_memory(tracker->copy, (void *)address, count * SKSM_PAGE_BYTES);
+	return n < 0 ? 0 : (unsigned int)((size_t)n / SKSM_PAGE_BYTES);
+}
+
+unsigned int sksm_content_read_shared(struct sksm_tracker *tracker, uint64_t address,
+				      unsigned int count)
+{
+	ssize_t n = tracker->mem_fd < 0 ? -1 :
+		    tracker->sys->pread(tracker->mem_fd, tracker->copy,
+					count * SKSM_PAGE_BYTES, address);
+
+	return n < 0 ? 0 : (unsigned int)((size_t)n / SKSM_PAGE_BYTES);
+}
+
+unsigned int sksm_content_digest(struct sksm_tracker *tracker, struct sksm_block *block,
+				 unsigned int first, unsigned int count)
+{
+	count = sksm_content_read(tracker, block, first, count);
+	tracker->counters.digests += count;
 	for (unsigned int i = 0; i < count; i++)
 		sksm_block_set_digest(block, first + i,
 				      sksm_digest_page(&tracker->digester,
@@ -44,12 +65,16 @@ static bool is_ripe(const struct sksm_tracker *tracker, const struct sksm_block 
 {
 	uint8_t passed = (uint8_t)(tracker->tick - block->stamp[page]);
 
+	if (block->undigested && block->state[page] == SKSM_PAGE_MERGED)
+		return !sksm_block_digest(block, page);
 	if (block->state[page] != SKSM_PAGE_ARMED)
 		return false;
+	if (tracker->calm_ns)
+		return true;
 	return passed >= tracker->age_ticks << block->age_shift || passed > 200;
 }
 
-/* Pages that are shared already gain nothing; those in swap would have to be read in. */
+/* Pages that fork shares gain nothing; merged ones help twins elsewhere; those in swap would have to be read in. */
 static bool is_worth_digesting(struct sksm_tracker *tracker, struct sksm_block *block,
 			       unsigned int page)
 {
@@ -57,6 +82,8 @@ static bool is_worth_digesting(struct sksm_tracker *tracker, struct sksm_block *
 
 	if (!(entry & SKSM_PM_PRESENT))
 		return false;
+	if (block->state[page] == SKSM_PAGE_MERGED)
+		return true;
 	if (sksm_entry_shared(entry)) {
 		/* In memory that is mergeable since before we came it may be merged already. */
 		bool merged = sksm_bit(block->offered, page) && tracker->audit.merged_bytes;
@@ -65,9 +92,21 @@ static bool is_worth_digesting(struct sksm_tracker *tracker, struct sksm_block *
 			sksm_note_merge(tracker, block);
 		sksm_block_set(&tracker->blocks, block, page,
 			       merged ? SKSM_PAGE_MERGED : SKSM_PAGE_SHARED);
-		return false;
+		return merged;
 	}
 	return true;
+}
+
+/* Pages [first, first + count) of a block are ripe. Returns how many could be read. */
+static unsigned int digest_pages(struct sksm_tracker *tracker, struct sksm_block *block,
+				 unsigned int first, unsigned int count)
+{
+	if (tracker->kind == SKSM_TRACKER_DIGEST)
+		return sksm_compare_confirm(tracker, block, first, count);
+	count = sksm_content_digest(tracker, block, first, count);
+	for (unsigned int i = 0; i < count; i++)
+		sksm_twins_publish(tracker, block, first + i);
+	return count;
 }
 
 static void digest_block(struct sksm_tracker *tracker, struct sksm_block *block)
@@ -91,11 +130,10 @@ static void digest_block(struct sksm_tracker *tracker, struct sksm_block *block)
 			page++;
 			continue;
 		}
-		done = sksm_content_digest(tracker, block, page, count);
-		for (unsigned int i = 0; i < done; i++)
-			sksm_twins_publish(tracker, block, page + i);
+		done = digest_pages(tracker, block, page, count);
 		page += done ? done : 1;
 	}
+	block->undigested = false;
 }
 
 /* Pages of a block that wait to be digested. */
@@ -105,7 +143,7 @@ static unsigned int count_ripe(const struct sksm_tracker *tracker, const struct 
 
 	if (block->huge != SKSM_HUGE_NO)
 		return tracker->now_ns >= block->next_arm_ns ? SKSM_BLOCK_PAGES : 0;
-	if (!block->count[SKSM_PAGE_ARMED])
+	if (!block->count[SKSM_PAGE_ARMED] && !block->undigested)
 		return 0;
 	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
 		ripe += is_ripe(tracker, block, page);
@@ -141,9 +179,7 @@ static void digest_ripe(struct sksm_tracker *tracker)
 				   sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID), 0);
 		if (!sksm_budget_left(&tracker->budget) || sksm_tracker_stops(tracker))
 			break;
-		if (!tracker->options->merge_sensitive &&
-		    sksm_ranges_overlap(&tracker->audit.sensitive, sksm_block_start(block),
-					sksm_block_start(block) + SKSM_BLOCK_BYTES))
+		if (!sksm_tracker_may_read(tracker, block))
 			continue;
 		if (block->huge != SKSM_HUGE_NO)
 			sksm_huge_step(tracker, block);

@@ -35,6 +35,20 @@ int sksm_domain_open(const struct sksm_sys *sys, const struct sksm_options *opti
 int sksm_domain_open_records(const struct sksm_sys *sys, int domain_fd);
 
 /*
+ * Why one of the two above gave @error: what is wrong, what was expected, and which directory. May
+ * look at the file system once more; no libc state is touched.
+ */
+void sksm_domain_explain(const struct sksm_options *options, int error, char *ret, size_t size);
+
+/*
+ * Open a file below @dir_fd, a directory of one of the above; @flags as for open(2), mode 0600
+ * where O_CREAT is among them. Refused with -EPERM where it is anything but a plain file of the
+ * effective user's that nobody else has access to; a FIFO or a device is not waited for, nothing
+ * is followed. Descriptor or -errno.
+ */
+int sksm_domain_open_file(const struct sksm_sys *sys, int dir_fd, const char *name, int flags);
+
+/*
  * Read the domain's key, or make it where there is none yet (the first of several racing makers
  * wins). 0 or -errno; -EPERM for a key file that is not a plain file of ours with mode 0600.
  */

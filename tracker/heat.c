@@ -6,6 +6,7 @@
  */
 #include "tracker.h"
 
+#include "compare.h"
 #include "scan.h"
 #include "sys.h"
 
@@ -93,6 +94,10 @@ static void arm_pages(struct sksm_tracker *tracker, struct sksm_block *block, un
 	uint64_t at = sksm_page_address(block, from), end = sksm_page_address(block, to);
 	struct sksm_range part;
 
+	if (tracker->kind == SKSM_TRACKER_DIGEST) {
+		sksm_compare_arm(tracker, block, from, to);
+		return;
+	}
 	for (; sksm_ranges_clip(&tracker->regions.watched, at, end, &part); at = part.end)
 		arm_range(tracker, block, (part.start >> SKSM_PAGE_SHIFT) % SKSM_BLOCK_PAGES,
 			  ((part.end - 1) >> SKSM_PAGE_SHIFT) % SKSM_BLOCK_PAGES + 1);

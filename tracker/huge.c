@@ -22,9 +22,8 @@ static bool digest_sample(struct sksm_tracker *tracker, const struct sksm_block 
 		return false;
 	for (unsigned int page = block->number % SAMPLE_STRIDE; page < SKSM_BLOCK_PAGES;
 	     page += SAMPLE_STRIDE) {
-		if (tracker->sys->copy_memory(tracker->copy,
-					      (void *)sksm_page_address(block, page),
-					      SKSM_PAGE_BYTES) != (ssize_t)SKSM_PAGE_BYTES)
+		/* Fork may share it. */
+		if (!sksm_content_read_shared(tracker, sksm_page_address(block, page), 1))
 			return false;
 		sample = sample * 31 + sksm_digest_page(&tracker->digester, tracker->copy);
 	}
@@ -80,12 +79,13 @@ static void digest_all(struct sksm_tracker *tracker, struct sksm_block *block)
 
 static void give_up_huge(struct sksm_tracker *tracker, struct sksm_block *block)
 {
-	int64_t armed;
+	int64_t armed = SKSM_BLOCK_PAGES;
 
-	armed = sksm_scan_arm(tracker->sys, tracker->pagemap_fd, sksm_block_start(block),
-			      sksm_block_start(block) + SKSM_BLOCK_BYTES,
-			      SKSM_ARM_HUGE | SKSM_ARM_FILE,
-			      tracker->runs, SKSM_LOOK_RUNS);
+	if (tracker->kind == SKSM_TRACKER_WP)
+		armed = sksm_scan_arm(tracker->sys, tracker->pagemap_fd, sksm_block_start(block),
+				      sksm_block_start(block) + SKSM_BLOCK_BYTES,
+				      SKSM_ARM_HUGE | SKSM_ARM_FILE, tracker->runs,
+				      SKSM_LOOK_RUNS);
 	if (armed <= 0)
 		return;
 	tracker->counters.huge_lost += SKSM_BLOCK_BYTES;

@@ -83,23 +83,37 @@ static int find_place(struct sksm_index *index, const uint64_t bucket[SKSM_INDEX
 	return -1;
 }
 
-/* Add a page of ours to an entry whose tag matches. True: a living twin is known. */
-static bool add_to(struct sksm_index *index, struct entry *entry)
+/*
+ * Add a page of ours to an entry whose tag matches; it may be @counted there already. True: a
+ * living twin is known.
+ */
+static bool add_to(struct sksm_index *index, struct entry *entry, bool counted)
 {
 	bool live_a = sksm_index_alive(index, entry->a), live_b = sksm_index_alive(index, entry->b);
 
 	if (live_a && live_b) {
-		entry->count += entry->count < 15;
+		entry->count += !counted && entry->count < 15;
 		return true;
+	}
+	if (!entry->a && !entry->b && entry->count < 15) {
+		/* All that were named took theirs back; whose the others are is not known. */
+		entry->a = index->me;
+		entry->count += !counted || !entry->count;
+		return entry->count > 1;
 	}
 	if (!live_a && !live_b) {
 		*entry = (struct entry){ .tag = entry->tag, .count = 1, .a = index->me };
 		return false;
 	}
 	notify(index, live_a ? entry->a : entry->b);
+	/* How many pages the dead had is not known; none of them is left. */
+	if (entry->a && entry->b)
+		entry->count = 1;
+	entry->count += !counted && entry->count < 15;
+	if (entry->count < 2)
+		entry->count = 2;
 	entry->a = live_a ? entry->a : entry->b;
 	entry->b = index->me;
-	entry->count = 2;
 	return true;
 }
 
@@ -112,7 +126,7 @@ static int publish_in(struct sksm_index *index, uint64_t *bucket, uint64_t diges
 	index->publishes++;
 	if (i >= 0) {
 		entry = unpack(bucket[i]);
-		twin = add_to(index, &entry);
+		twin = add_to(index, &entry, false);
 	} else {
 		i = find_place(index, bucket);
 		if (i < 0) {
@@ -129,6 +143,7 @@ static int withdraw_in(struct sksm_index *index, uint64_t *bucket, uint64_t dige
 {
 	int i = find_tag(bucket, tag_of(digest));
 	struct entry entry;
+	unsigned int named;
 
 	if (i < 0)
 		return 0;
@@ -137,23 +152,37 @@ static int withdraw_in(struct sksm_index *index, uint64_t *bucket, uint64_t dige
 	if (entry.a != index->me && entry.b != index->me &&
 	    entry.count <= (unsigned int)(entry.a != 0) + (entry.b != 0))
 		return 0;
+	/* A count that has saturated is no longer known. */
+	entry.count -= entry.count < 15 && entry.count;
 	if (entry.b == index->me) {
 		entry.b = 0;
 	} else if (entry.a == index->me) {
 		entry.a = entry.b;
 		entry.b = 0;
 	}
-	/* A count that has saturated is no longer known. */
-	if (entry.count < 15 && entry.count)
-		entry.count--;
-	bucket[i] = entry.a || entry.count > 1 ? pack(&entry) : 0;
+	named = (unsigned int)(entry.a != 0) + (entry.b != 0);
+	/* Pages that are named by nobody may be ours: they have to say so. */
+	if (entry.count > named && entry.a != index->me)
+		index->self_event = true;
+	bucket[i] = entry.count ? pack(&entry) : 0;
 	return 0;
 }
 
-static int look_up_in(struct sksm_index *index, uint64_t *bucket, uint64_t digest)
+/* Was the entry that is now @entry, and was @before, written since for pages of ours alone? */
+static bool is_anew(struct sksm_index *index, uint64_t before, const struct entry *entry)
+{
+	struct entry old = unpack(before);
+
+	return !before || old.tag != entry->tag ||
+	       ((old.a || old.b) && !sksm_index_alive(index, old.a) &&
+		!sksm_index_alive(index, old.b));
+}
+
+static int look_up_in(struct sksm_index *index, const uint64_t *before, uint64_t *bucket,
+		      uint64_t digest)
 {
 	int i = find_tag(bucket, tag_of(digest));
-	bool live_a, live_b, mine;
+	bool live_a, live_b, mine, twin = false;
 	struct entry entry;
 
 	if (i < 0) {
@@ -166,22 +195,25 @@ static int look_up_in(struct sksm_index *index, uint64_t *bucket, uint64_t diges
 		entry = unpack(bucket[i]);
 		live_a = sksm_index_alive(index, entry.a);
 		live_b = sksm_index_alive(index, entry.b);
-		if (live_a && live_b)
-			return 1;
 		mine = (live_a && entry.a == index->me) || (live_b && entry.b == index->me);
-		/* With one owner gone, dead or withdrawn, are there other pages of ours? */
-		if (mine)
+		if (mine && is_anew(index, before[i], &entry))
+			/* Another page of ours had been lost with the one that made the entry. */
+			twin = add_to(index, &entry, false);
+		else if (live_a && live_b)
+			return 1;
+		else if (mine)
+			/* With one owner gone, are there other pages of ours? */
 			return entry.count > (entry.a && entry.b ? 2 : 1);
-		if (!live_a && !live_b && entry.count <= 2)
-			entry = (struct entry){ .tag = entry.tag, .count = 1, .a = index->me };
 		else
-			add_to(index, &entry);
+			twin = add_to(index, &entry, true);
 	}
 	bucket[i] = pack(&entry);
-	return entry.b != 0;
+	return twin;
 }
 
-static int apply_in(struct sksm_index *index, uint64_t *bucket, const struct sksm_index_op *op)
+/* @before: the bucket as it was before the batch. */
+static int apply_in(struct sksm_index *index, const uint64_t *before, uint64_t *bucket,
+		    const struct sksm_index_op *op)
 {
 	switch (op->kind) {
 	case SKSM_INDEX_PUBLISH:
@@ -189,7 +221,7 @@ static int apply_in(struct sksm_index *index, uint64_t *bucket, const struct sks
 	case SKSM_INDEX_WITHDRAW:
 		return withdraw_in(index, bucket, op->digest);
 	default:
-		return look_up_in(index, bucket, op->digest);
+		return look_up_in(index, before, bucket, op->digest);
 	}
 }
 
@@ -248,7 +280,8 @@ static void apply_span(struct sksm_index *index, struct sksm_index_op *ops, uint
 	for (uint32_t i = first; i != NO_OP; i = ops[i].next) {
 		unsigned int at = (bucket_of(index, ops[i].digest) - low) * SKSM_INDEX_WAYS;
 
-		ops[i].result = (int16_t)(error ? error : apply_in(index, now + at, &ops[i]));
+		ops[i].result = (int16_t)(error ? error :
+					 apply_in(index, before + at, now + at, &ops[i]));
 	}
 	if (!error)
 		error = write_changed(index, before, now, entries, offset);
@@ -309,4 +342,37 @@ void sksm_index_withdraw(struct sksm_index *index, uint64_t digest)
 int sksm_index_lookup(struct sksm_index *index, uint64_t digest)
 {
 	return apply_one(index, SKSM_INDEX_LOOKUP, digest);
+}
+
+static bool is_ours_to_count(struct sksm_index *index, const struct entry *entry)
+{
+	bool live_a, live_b;
+
+	if (entry->a != index->me && entry->b != index->me)
+		return false;
+	live_a = sksm_index_alive(index, entry->a);
+	live_b = sksm_index_alive(index, entry->b);
+	if (!(live_a && live_b) && entry->count <= (entry->a && entry->b ? 2 : 1))
+		return false;
+	return entry->a == index->me || !live_a;
+}
+
+int64_t sksm_index_count_frames(struct sksm_index *index)
+{
+	uint64_t raw[SPAN_BUCKETS * SKSM_INDEX_WAYS];
+	uint64_t offset, end = SKSM_TABLE_HEADER + sksm_index_table_bytes(index->order);
+	int64_t frames = 0;
+
+	for (offset = SKSM_TABLE_HEADER; offset < end; offset += sizeof(raw)) {
+		ssize_t size = index->sys->pread(index->fd, raw, sizeof(raw), offset);
+
+		if (size < 0)
+			return size;
+		for (size_t i = 0; i < (size_t)size / sizeof(raw[0]); i++) {
+			struct entry entry = unpack(raw[i]);
+
+			frames += is_ours_to_count(index, &entry);
+		}
+	}
+	return frames;
 }

@@ -67,7 +67,8 @@ struct sksm_index {
 
 /*
  * Join the domain in @domain_fd; @pages is how many pages this process may come to publish.
- * 0 or -errno. -EAGAIN: somebody else is joining this instant, try again later.
+ * 0 or -errno. -EAGAIN: somebody else is joining this instant, try again later. -EPERM: the list of
+ * members is not a plain file of ours.
  */
 int sksm_index_open(struct sksm_index *index, const struct sksm_sys *sys,
 		    struct sksm_arena *arena, int domain_fd, uint64_t pages);
@@ -111,7 +112,8 @@ struct sksm_index_op {
 /*
  * Do @count operations, those on one digest in the order given, and set their results. The more at
  * once, the cheaper: the table is read and written by spans of 4 KiB, a system call each, and a
- * span is visited once.
+ * span is visited once. A page is looked up once in a batch, and not with what publishes it: each
+ * lookup of a digest whose entry was lost counts as a page.
  */
 void sksm_index_apply(struct sksm_index *index, struct sksm_index_op *ops, unsigned int count);
 
@@ -119,6 +121,12 @@ void sksm_index_apply(struct sksm_index *index, struct sksm_index_op *ops, unsig
 int sksm_index_publish(struct sksm_index *index, uint64_t digest);
 void sksm_index_withdraw(struct sksm_index *index, uint64_t digest);
 int sksm_index_lookup(struct sksm_index *index, uint64_t digest);
+
+/*
+ * Contents that have a twin and whose first page is ours: where all twins are merged, one frame of
+ * each content stays, and each is counted by one member. Reads the whole table. -errno.
+ */
+int64_t sksm_index_count_frames(struct sksm_index *index);
 
 /*
  * Tell the members whose pages were found to have twins. After the last publishing or lookup of a

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "compare.h"
 #include "scan.h"
 #include "sys.h"
 
@@ -40,29 +41,37 @@ static void drop_page(struct sksm_tracker *tracker, struct sksm_block *block, un
 static void page_merged(struct sksm_tracker *tracker, struct sksm_block *block,
 			unsigned int page, bool zero)
 {
+	/* The digest that it is compared by was never published (compare.h). */
+	if (block->state[page] == SKSM_PAGE_ARMED && block->digests)
+		sksm_block_set_digest(block, page, 0);
 	if (zero && !sksm_page_digested(block->state[page]) && block->digests)
 		sksm_block_set_digest(block, page, tracker->digester.zero);
 	sksm_note_merge(tracker, block);
-	/* Without a digest there is nothing to withdraw later: 0 stands for that. */
+	/*
+	 * The engine may merge what lies in a marked run before it was digested. Twins elsewhere can
+	 * find it only once it is (content.c); until then 0 stands for nothing to withdraw.
+	 */
+	block->undigested |= !zero && !sksm_block_digest(block, page);
 	sksm_block_set(&tracker->blocks, block, page, zero ? SKSM_PAGE_ZERO : SKSM_PAGE_MERGED);
 }
 
-static void page_written(struct sksm_tracker *tracker, struct sksm_block *block,
-			 unsigned int page)
+void sksm_look_written(struct sksm_tracker *tracker, struct sksm_block *block, unsigned int page)
 {
 	uint8_t state = block->state[page];
+	bool broke = state == SKSM_PAGE_MERGED || state == SKSM_PAGE_ZERO;
 
-	if (state == SKSM_PAGE_MERGED || state == SKSM_PAGE_ZERO) {
+	tracker->counters.twin_writes += state >= SKSM_PAGE_TWIN && state <= SKSM_PAGE_REFUSED;
+	if (broke) {
 		tracker->counters.cow_breaks++;
 		sksm_heat_note_break(tracker, block);
 	}
 	tracker->counters.writes_seen++;
+	sksm_mappings_note_write(&tracker->mappings, sksm_page_address(block, page), broke);
 	block->writes++;
 	drop_page(tracker, block, page, SKSM_PAGE_LOOSE);
 }
 
-/* Arm the pages in @bits again; they keep their state. */
-static void rearm(struct sksm_tracker *tracker, struct sksm_block *block, const uint64_t *bits)
+void sksm_look_rearm(struct sksm_tracker *tracker, struct sksm_block *block, const uint64_t *bits)
 {
 	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++) {
 		unsigned int first = page;
@@ -108,11 +117,11 @@ static void judge_written(struct sksm_tracker *tracker, struct sksm_block *block
 			sksm_bit_set(merged, page);
 			any_merged = true;
 		} else {
-			page_written(tracker, block, page);
+			sksm_look_written(tracker, block, page);
 		}
 	}
-	if (any_merged)
-		rearm(tracker, block, merged);
+	if (any_merged && tracker->kind == SKSM_TRACKER_WP)
+		sksm_look_rearm(tracker, block, merged);
 }
 
 /* Pages of [from, to) of a block that are there or gone since the last pass. */
@@ -287,7 +296,9 @@ static void look_region(struct sksm_tracker *tracker, uint64_t start, uint64_t e
 	start_block(&looking, start >> SKSM_BLOCK_SHIFT, start, end);
 	while (address < end) {
 		uint64_t walked = end;
-		int n = sksm_scan_look(tracker->sys, tracker->pagemap_fd, address, end, 0, files,
+		int n = tracker->kind == SKSM_TRACKER_DIGEST ?
+			sksm_compare_look(tracker, address, end, tracker->runs, &walked) :
+			sksm_scan_look(tracker->sys, tracker->pagemap_fd, address, end, 0, files,
 				       tracker->runs, SKSM_LOOK_RUNS / 2, &walked);
 
 		/* A failed scan says nothing on what is gone: leave the rest as it was. */

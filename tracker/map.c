@@ -71,12 +71,12 @@ static enum sksm_vma_kind kind_of(const char *name, bool has_file)
 static int query_next(struct sksm_map *map, struct sksm_vma *ret)
 {
 	/* The longest memfd name is 249 bytes; longer paths are files. */
-	char name[300];
+	char *name = map->buffer;
 	struct sksm_procmap_query query = {
 		.size = sizeof(query),
 		.query_flags = SKSM_PROCMAP_COVERING_OR_NEXT,
 		.query_addr = map->next,
-		.vma_name_size = sizeof(name),
+		.vma_name_size = 300,
 		.vma_name_addr = (uintptr_t)name,
 	};
 	int error;
@@ -102,6 +102,7 @@ static int query_next(struct sksm_map *map, struct sksm_vma *ret)
 	ret->readable = query.vma_flags & SKSM_PROCMAP_READABLE;
 	ret->writable = query.vma_flags & SKSM_PROCMAP_WRITABLE;
 	ret->shared = query.vma_flags & SKSM_PROCMAP_SHARED;
+	ret->name = name;
 	ret->kind = kind_of(name, query.inode || query.dev_major || query.dev_minor);
 	return 1;
 }
@@ -152,6 +153,7 @@ bool sksm_map_parse_line(const char *line, struct sksm_vma *ret)
 	ret->readable = perms[0] == 'r';
 	ret->writable = perms[1] == 'w';
 	ret->shared = perms[3] == 's';
+	ret->name = p;
 	ret->kind = kind_of(p, inode != 0 || major != 0 || offset != 0);
 	return true;
 }
@@ -198,4 +200,19 @@ static int text_next(struct sksm_map *map, struct sksm_vma *ret)
 int sksm_map_next(struct sksm_map *map, struct sksm_vma *ret)
 {
 	return map->text ? text_next(map, ret) : query_next(map, ret);
+}
+
+const char *sksm_map_name_at(struct sksm_map *map, uint64_t address)
+{
+	struct sksm_vma vma;
+
+	if (sksm_map_rewind(map) < 0)
+		return "";
+	/* A query begins where it likes. */
+	if (!map->text)
+		map->next = address;
+	while (sksm_map_next(map, &vma) > 0 && vma.start <= address)
+		if (address < vma.end)
+			return vma.name;
+	return "";
 }

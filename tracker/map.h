@@ -30,6 +30,7 @@ struct sksm_vma {
 	bool readable;
 	bool writable;
 	bool shared;
+	const char *name;	/* as in the maps file, until the next call; may be cut */
 };
 
 struct sksm_map {
@@ -39,7 +40,7 @@ struct sksm_map {
 	uint64_t next;		/* query: address to go on from */
 	unsigned int have;	/* text: bytes in buffer, and how many are consumed */
 	unsigned int used;
-	char buffer[4096];
+	char buffer[4096];	/* query: the name */
 };
 
 /*
@@ -58,6 +59,9 @@ int sksm_map_rewind(struct sksm_map *map);
  * and in parts new, each mapping whole.
  */
 int sksm_map_next(struct sksm_map *map, struct sksm_vma *ret);
+
+/* The name of the mapping that holds @address; "": none, or it cannot be told. As sksm_vma.name. */
+const char *sksm_map_name_at(struct sksm_map *map, uint64_t address);
 
 /* Parse one line of a maps file, without its newline. False where it is none. */
 bool sksm_map_parse_line(const char *line, struct sksm_vma *ret);

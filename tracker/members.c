@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "arena.h"
+#include "domain.h"
 #include "fmt.h"
 
 #define MEMBERS_MAGIC 0x31424d454d4d534bull	/* "KSMMEMB1" */
@@ -147,13 +148,13 @@ static int open_table(struct sksm_index *index, uint64_t generation)
 	int fd;
 
 	table_name(name, sizeof(name), generation);
-	fd = index->sys->openat(index->domain_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
+	fd = sksm_domain_open_file(index->sys, index->domain_fd, name, O_RDWR);
 	if (fd < 0)
 		return fd;
 	if (index->sys->pread(fd, &table, sizeof(table), 0) != sizeof(table) ||
 	    table.magic != TABLE_MAGIC || table.order < SKSM_INDEX_MIN_ORDER ||
 	    table.order > SKSM_INDEX_MAX_ORDER ||
-	    sksm_call4(SYS_newfstatat, fd, "", &st, AT_EMPTY_PATH) != 0 || !S_ISREG(st.st_mode) ||
+	    sksm_call4(SYS_newfstatat, fd, "", &st, AT_EMPTY_PATH) != 0 ||
 	    (uint64_t)st.st_size < SKSM_TABLE_HEADER + sksm_index_table_bytes(table.order)) {
 		index->sys->close(fd);
 		return -EINVAL;
@@ -252,9 +253,7 @@ int sksm_index_open(struct sksm_index *index, const struct sksm_sys *sys,
 	index->fd = -1;
 	index->lease_ns = LEASE_NS;
 	index->skew_ns = read_skew_ns(sys);
-	index->members_fd = sys->openat(domain_fd, "members",
-					O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK,
-					0600);
+	index->members_fd = sksm_domain_open_file(sys, domain_fd, "members", O_RDWR | O_CREAT);
 	if (index->members_fd < 0)
 		return index->members_fd;
 	index->members = sksm_arena_alloc(arena, SKSM_INDEX_MEMBERS * sizeof(struct sksm_member));

@@ -7,7 +7,7 @@
  * are calm too are taken along, and offers stop well below vm.max_map_count. A mark is taken back
  * only where nothing is merged: MADV_UNMERGEABLE would copy every merged page (trap 21).
  *
- * sksm: MADV_MERGE on exactly the pages with twins, in bounded batches.
+ * sksm: see sync.h.
  */
 #include "tracker.h"
 
@@ -24,8 +24,6 @@
  * smart scan may skip the twin that was offered first for up to eight (mm/ksm.c, skip_age).
  */
 #define PATIENCE_SCANS 12
-/* Nothing is offered by an audit that is older than this. */
-#define OFFER_AUDIT_NS 1000000000ull
 /* A hot block gives up its marks from this level on. */
 #define WITHDRAW_LEVEL 4
 
@@ -57,36 +55,13 @@ static void mark_offered(struct sksm_tracker *tracker, struct sksm_block *block,
 	tracker->quiet_scans = 0;
 }
 
-/* What a synchronous engine has done is there to be seen at once. */
-static void judge_merge(struct sksm_tracker *tracker, struct sksm_block *block,
-			unsigned int from, unsigned int to)
-{
-	if (sksm_tracker_pagemap(tracker, block))
-		return;
-	sksm_note_merge(tracker, block);
-	for (unsigned int page = from; page < to; page++)
-		sksm_block_set(&tracker->blocks, block, page,
-			       sksm_entry_shared(tracker->pagemap[page]) ? SKSM_PAGE_MERGED :
-			       SKSM_PAGE_REFUSED);
-}
-
 /* Offer [from, to). 0; -ENOMEM: no more mappings to be had; other errors concern this run. */
 static int offer_run(struct sksm_tracker *tracker, struct sksm_block *block, unsigned int from,
 		     unsigned int to)
 {
-	bool sync = tracker->engine == SKSM_ENGINE_SKSM;
-	int error;
+	int error = tracker->sys->madvise((void *)sksm_page_address(block, from),
+					  (to - from) * SKSM_PAGE_BYTES, MADV_MERGEABLE);
 
-	error = tracker->sys->madvise((void *)sksm_page_address(block, from),
-				      (to - from) * SKSM_PAGE_BYTES,
-				      sync ? SKSM_MADV_MERGE : MADV_MERGEABLE);
-	if (sync) {
-		/* The 2025 proposal stops at the first page that fails: see what was done. */
-		for (unsigned int page = from; page < to; page++)
-			sksm_bit_set(block->offered, page);
-		judge_merge(tracker, block, from, to);
-		return 0;
-	}
 	if (error)
 		return error;
 	for (unsigned int page = from; page < to; page++) {
@@ -104,13 +79,12 @@ static bool may_bridge(uint8_t state)
 }
 
 /* The end of the run that starts at @from, which has a twin. */
-static unsigned int find_run_end(const struct sksm_tracker *tracker,
-				 const struct sksm_block *block, unsigned int from)
+static unsigned int find_run_end(const struct sksm_block *block, unsigned int from)
 {
-	unsigned int bridge = tracker->engine == SKSM_ENGINE_KSM ? BRIDGE_PAGES : 0;
 	unsigned int end = from + 1;
 
-	for (unsigned int page = end; page < SKSM_BLOCK_PAGES && page - end <= bridge; page++) {
+	for (unsigned int page = end; page < SKSM_BLOCK_PAGES && page - end <= BRIDGE_PAGES;
+	     page++) {
 		if (block->state[page] == SKSM_PAGE_TWIN)
 			end = page + 1;
 		else if (!may_bridge(block->state[page]))
@@ -124,8 +98,7 @@ static unsigned int shortest_run(const struct sksm_tracker *tracker)
 {
 	unsigned int used = tracker->regions.mappings, limit = tracker->max_mappings;
 
-	/* MADV_MERGE cuts no mapping. */
-	if (tracker->engine == SKSM_ENGINE_SKSM || used < limit / 2)
+	if (used < limit / 2)
 		return 1;
 	if (used < limit - limit / 4)
 		return 16;
@@ -143,11 +116,11 @@ static int offer_block(struct sksm_tracker *tracker, struct sksm_block *block)
 			page++;
 			continue;
 		}
-		if (sksm_bit(block->offered, page) && tracker->engine == SKSM_ENGINE_KSM) {
+		if (sksm_bit(block->offered, page)) {
 			mark_offered(tracker, block, page++);
 			continue;
 		}
-		end = find_run_end(tracker, block, page);
+		end = find_run_end(block, page);
 		shortest = shortest_run(tracker);
 		if (!shortest)
 			return -ENOMEM;
@@ -163,13 +136,8 @@ static void offer_all(struct sksm_tracker *tracker)
 	struct sksm_block *block, *next;
 
 	HASH_ITER(hh, tracker->blocks.table, block, next) {
-		uint64_t start = sksm_block_start(block);
-
-		if (!block->count[SKSM_PAGE_TWIN] || block->huge != SKSM_HUGE_NO)
-			continue;
-		if (!tracker->options->merge_sensitive &&
-		    sksm_ranges_overlap(&tracker->audit.sensitive, start,
-					start + SKSM_BLOCK_BYTES))
+		if (!block->count[SKSM_PAGE_TWIN] || block->huge != SKSM_HUGE_NO ||
+		    !sksm_tracker_may_read(tracker, block))
 			continue;
 		if (sksm_tracker_stops(tracker) || offer_block(tracker, block) == -ENOMEM)
 			break;
@@ -259,7 +227,9 @@ static void maintain(struct sksm_tracker *tracker)
 
 void sksm_offer_pass(struct sksm_tracker *tracker)
 {
-	if (tracker->engine == SKSM_ENGINE_NONE)
+	if (tracker->engine == SKSM_ENGINE_SKSM)
+		sksm_sync_pass(tracker);
+	if (tracker->engine != SKSM_ENGINE_KSM)
 		return;
 	read_full_scans(tracker);
 	maintain(tracker);
@@ -267,6 +237,6 @@ void sksm_offer_pass(struct sksm_tracker *tracker)
 		return;
 	/* A mapping may have been locked or marked since it was digested. */
 	sksm_account_audit(tracker, tracker->blocks.total[SKSM_PAGE_TWIN]);
-	if (tracker->audit.done_ns + OFFER_AUDIT_NS >= tracker->now_ns)
+	if (sksm_tracker_audited(tracker))
 		offer_all(tracker);
 }

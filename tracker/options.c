@@ -244,8 +244,8 @@ void sksm_options_update_dir(struct sksm_options *options)
 	sksm_fmt_uint(&fmt, uid, 10);
 }
 
-void sksm_options_parse(struct sksm_options *ret, char *const envp[],
-			sksm_options_complain_fn complain, void *arg)
+void sksm_options_read(struct sksm_options *ret, char *const envp[],
+		       sksm_options_complain_fn complain, void *arg)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->log = SKSM_LOG_ERROR;
@@ -277,6 +277,12 @@ void sksm_options_parse(struct sksm_options *ret, char *const envp[],
 		}
 	}
 	ret->dir_given = ret->dir[0] != '\0';
+}
+
+void sksm_options_parse(struct sksm_options *ret, char *const envp[],
+			sksm_options_complain_fn complain, void *arg)
+{
+	sksm_options_read(ret, envp, complain, arg);
 	sksm_options_update_dir(ret);
 }
 

@@ -64,6 +64,10 @@ typedef void (*sksm_options_complain_fn)(const char *name, const char *value, co
 void sksm_options_parse(struct sksm_options *ret, char *const envp[],
 			sksm_options_complain_fn complain, void *arg);
 
+/* Likewise, but without a system call: sksm_options_update_dir is still to come. */
+void sksm_options_read(struct sksm_options *ret, char *const envp[],
+		       sksm_options_complain_fn complain, void *arg);
+
 /*
  * Where SKSM_DIR was not set, dir follows the effective user: call again after that may have
  * changed. Async-signal-safe.

@@ -5,10 +5,14 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "abi.h"
+#include "fault.h"
 #include "scan.h"
 #include "sys.h"
+
+#define MERGE_TRIES 4
 
 static const struct {
 	const char *name;
@@ -52,6 +56,8 @@ struct bench {
 
 static void note(struct bench *bench, enum sksm_ability ability, long result)
 {
+	if (sksm_fault_masked(ability))
+		result = -EOPNOTSUPP;
 	bench->probe->error[ability] = result < 0 ? (int)-result : 0;
 }
 
@@ -120,6 +126,54 @@ static void probe_uffd(struct bench *bench)
 	bench->sys->close(bench->uffd);
 }
 
+/* 1: both pages are one frame, 0: they are not; -errno. */
+static int are_merged(struct bench *bench)
+{
+	uint64_t entries[2];
+	int error = sksm_scan_pagemap(bench->sys, bench->pagemap_fd, (uintptr_t)bench->pages, 2,
+				      entries);
+
+	return error ? error : (entries[0] & entries[1] & SKSM_PM_PRESENT) &&
+	       !((entries[0] | entries[1]) & SKSM_PM_EXCLUSIVE);
+}
+
+/* Two pages that nobody else has, offered one after the other. 0, -errno; -ENODATA: not merged. */
+static int try_merge(struct bench *bench)
+{
+	volatile uint64_t *words = (volatile uint64_t *)bench->pages;
+	size_t second = SKSM_PAGE_BYTES / sizeof(*words);
+	uint64_t value = sksm_clock_ns(CLOCK_MONOTONIC) ^ (uintptr_t)bench->pages << 20;
+	int error, merged;
+
+	/* New pages: the kernel may hold on to old ones for a moment (its per-CPU lists). */
+	error = bench->sys->madvise((void *)(uintptr_t)words, 2 * SKSM_PAGE_BYTES, MADV_DONTNEED);
+	if (error)
+		return error;
+	words[0] = words[second] = value;
+	error = bench->sys->madvise((void *)(uintptr_t)words, SKSM_PAGE_BYTES, SKSM_MADV_MERGE);
+	if (!error)
+		error = bench->sys->madvise((void *)(uintptr_t)(words + second), SKSM_PAGE_BYTES,
+					    SKSM_MADV_MERGE);
+	merged = error ? error : are_merged(bench);
+	if (merged <= 0)
+		return merged ? merged : -ENODATA;
+	words[0] = value + 1;
+	merged = are_merged(bench);
+	if (merged < 0)
+		return merged;
+	return !merged && words[0] == value + 1 && words[second] == value ? 0 : -EIO;
+}
+
+/* The advice is what we take it for only where it merged, and a write undid that. */
+static void probe_merge(struct bench *bench)
+{
+	int error = -ENODATA;
+
+	for (int i = 0; i < MERGE_TRIES && error == -ENODATA; i++)
+		error = try_merge(bench);
+	note(bench, SKSM_ABLE_MADV_MERGE, error);
+}
+
 static void probe_proc(struct bench *bench)
 {
 	struct sksm_procmap_query query = {
@@ -135,6 +189,7 @@ static void probe_proc(struct bench *bench)
 		return;
 	probe_scan(bench);
 	probe_uffd(bench);
+	probe_merge(bench);
 	bench->sys->close(bench->pagemap_fd);
 
 	fd = bench->sys->openat(AT_FDCWD, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC, 0);
@@ -181,7 +236,6 @@ void sksm_probe_run(const struct sksm_sys *sys, void *pages, struct sksm_probe *
 	note(&bench, SKSM_ABLE_READ, n < 0 ? n : n == sizeof(copy) ? 0 : -EIO);
 	/* An empty range: the advice is checked, and ksmd gets no process to visit. */
 	note(&bench, SKSM_ABLE_KSM, sys->madvise(pages, 0, MADV_MERGEABLE));
-	note(&bench, SKSM_ABLE_MADV_MERGE, sys->madvise(pages, SKSM_PAGE_BYTES, SKSM_MADV_MERGE));
 	if (mapped)
 		sys->munmap(pages, 2 * SKSM_PAGE_BYTES);
 }
@@ -208,23 +262,33 @@ enum sksm_engine_kind sksm_probe_engine(const struct sksm_probe *probe,
 	return SKSM_ENGINE_NONE;
 }
 
-const char *sksm_probe_obstacle(const struct sksm_probe *probe)
+const char *sksm_probe_obstacle(const struct sksm_probe *probe, enum sksm_tracker_kind kind)
 {
 	static const struct {
 		enum sksm_ability ability;
+		bool by_digest;
 		const char *reason;
 	} needed[] = {
-		{ SKSM_ABLE_PROC, "/proc is not there or shows no page map" },
-		{ SKSM_ABLE_PAGEMAP_SCAN, "the kernel has no PAGEMAP_SCAN (needs 6.7)" },
-		{ SKSM_ABLE_USERFAULTFD, "userfaultfd is refused" },
-		{ SKSM_ABLE_WP_ASYNC, "userfaultfd has no WP_ASYNC (needs 6.7)" },
-		{ SKSM_ABLE_ARM, "write-protection by PAGEMAP_SCAN does not work" },
-		{ SKSM_ABLE_READ, "process_vm_readv is refused" },
-		{ SKSM_ABLE_EXCLUSIVE, "pagemap does not tell exclusive pages" },
+		{ SKSM_ABLE_PROC, true, "/proc is not there or shows no page map" },
+		{ SKSM_ABLE_PAGEMAP_SCAN, false, "the kernel has no PAGEMAP_SCAN (needs 6.7)" },
+		{ SKSM_ABLE_USERFAULTFD, false, "userfaultfd is refused" },
+		{ SKSM_ABLE_WP_ASYNC, false, "userfaultfd has no WP_ASYNC (needs 6.7)" },
+		{ SKSM_ABLE_ARM, false, "write-protection by PAGEMAP_SCAN does not work" },
+		{ SKSM_ABLE_READ, true, "process_vm_readv is refused" },
+		{ SKSM_ABLE_EXCLUSIVE, true, "pagemap does not tell exclusive pages" },
 	};
 
 	for (unsigned int i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
-		if (probe->error[needed[i].ability])
+		if (probe->error[needed[i].ability] &&
+		    (needed[i].by_digest || kind != SKSM_TRACKER_DIGEST))
 			return needed[i].reason;
 	return NULL;
+}
+
+enum sksm_tracker_kind sksm_probe_tracker(const struct sksm_probe *probe,
+					  const struct sksm_options *options)
+{
+	if (options->tracker != SKSM_TRACKER_AUTO)
+		return options->tracker;
+	return sksm_probe_obstacle(probe, SKSM_TRACKER_WP) ? SKSM_TRACKER_DIGEST : SKSM_TRACKER_WP;
 }

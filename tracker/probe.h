@@ -52,9 +52,16 @@ enum sksm_engine_kind sksm_probe_engine(const struct sksm_probe *probe,
 					const struct sksm_options *options);
 
 /*
- * NULL where pages can be tracked with what was found, else the reason in words, naming the
- * missing ability (static string).
+ * The tracker that would be used, WP or DIGEST: @options' own choice; for "auto" the first of the
+ * two that works, or DIGEST where neither does.
  */
-const char *sksm_probe_obstacle(const struct sksm_probe *probe);
+enum sksm_tracker_kind sksm_probe_tracker(const struct sksm_probe *probe,
+					  const struct sksm_options *options);
+
+/*
+ * NULL where pages can be tracked that way (WP or DIGEST) with what was found, else the reason in
+ * words, naming the missing ability (static string).
+ */
+const char *sksm_probe_obstacle(const struct sksm_probe *probe, enum sksm_tracker_kind kind);
 
 #endif

@@ -48,12 +48,30 @@ void sksm_record_filename(char *ret, size_t size, uint32_t pid, uint64_t start_n
 void sksm_record_publish(struct sksm_record *record, const struct sksm_counters *counters)
 {
 	uint32_t sequence = record->sequence | 1;
+	struct sksm_sample sample = {
+		.saved = counters->saved, .possible = counters->possible,
+		.offered = counters->offered, .merged = counters->merged,
+		.writes_seen = counters->writes_seen, .cow_breaks = counters->cow_breaks,
+		.cpu_ns = counters->cpu_ns,
+	};
 
 	__atomic_store_n(&record->sequence, sequence, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	record->counters = *counters;
 	record->updated_ns = sksm_clock_ns(CLOCK_BOOTTIME);
+	sample.at_ns = record->updated_ns;
+	sksm_history_add(&record->history, &sample);
 	__atomic_store_n(&record->sequence, sequence + 1, __ATOMIC_RELEASE);
+}
+
+void sksm_record_carry(struct sksm_counters *to, const struct sksm_counters *from)
+{
+	to->passes = from->passes;
+	to->writes_seen = from->writes_seen;
+	to->cow_breaks = from->cow_breaks;
+	to->huge_lost = from->huge_lost;
+	to->twin_writes = from->twin_writes;
+	to->digests = from->digests;
 }
 
 /* No count of bytes is larger than an address space. */
@@ -64,7 +82,7 @@ static bool is_absurd(const struct sksm_counters *counters)
 	for (; value <= &counters->debt; value++)
 		if (*value >> 57)
 			return true;
-	return counters->pending >> 57 || counters->own >> 57 || counters->huge_kept >> 57 ||
+	return counters->pending >> 57 || counters->possible >> 57 || counters->own >> 57 || counters->huge_kept >> 57 ||
 	       counters->shared_unmergeable >> 57 || counters->sensitive_skipped >> 57;
 }
 
@@ -100,6 +118,15 @@ static void clean_string(char *text, size_t size)
 	}
 }
 
+/* One that was killed while it thinned its history has none. */
+static bool check_history(struct sksm_record *record)
+{
+	if (record->version >= 2 && sksm_history_valid(&record->history, record->start_ns))
+		return true;
+	memset(&record->history, 0, sizeof(record->history));
+	return record->version < 2 || record->sequence & 1;
+}
+
 int sksm_record_decode(struct sksm_record *ret, const void *data, size_t length,
 		       const char **ret_reason)
 {
@@ -114,15 +141,15 @@ int sksm_record_decode(struct sksm_record *ret, const void *data, size_t length,
 		*ret_reason = "not a record";
 		return -EINVAL;
 	}
-	if (record.version != SKSM_RECORD_VERSION) {
+	if (record.version < SKSM_RECORD_OLDEST || record.version > SKSM_RECORD_VERSION) {
 		*ret_reason = record.version > SKSM_RECORD_VERSION ?
 			      "written by a newer version" : "written by an older version";
 		return -EINVAL;
 	}
 	if (record.bytes != SKSM_RECORD_BYTES || !record.pid || record.pid > INT32_MAX ||
-	    record.state < SKSM_STATE_RUNNING || record.state > SKSM_STATE_EXITED ||
+	    record.state < SKSM_STATE_RUNNING || record.state > SKSM_STATE_EXEC ||
 	    record.engine > SKSM_ENGINE_NONE || record.tracker > SKSM_TRACKER_DIGEST ||
-	    record.mode > SKSM_MODE_OFF || is_absurd(&record.counters)) {
+	    record.mode > SKSM_MODE_OFF || is_absurd(&record.counters) || !check_history(&record)) {
 		*ret_reason = "corrupt";
 		return -EINVAL;
 	}

@@ -16,10 +16,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "history.h"
 #include "options.h"
 
 #define SKSM_RECORD_MAGIC 0x314345524d534b53ull /* "SKSMREC1" in memory */
-#define SKSM_RECORD_VERSION 1u
+#define SKSM_RECORD_VERSION 2u
+#define SKSM_RECORD_OLDEST 1u	/* that can be read: without a history, and less counted */
 #define SKSM_RECORD_BYTES 4096u
 #define SKSM_COMM_MAX 16
 #define SKSM_COMMAND_MAX 512
@@ -28,6 +30,7 @@
 enum sksm_record_state {
 	SKSM_STATE_RUNNING = 1,	/* or killed: see whether the process is there */
 	SKSM_STATE_EXITED = 2,	/* ended by exit, _exit or a return from main */
+	SKSM_STATE_EXEC = 3,	/* called exec: where it is mapped still, that is under way */
 };
 
 /*
@@ -58,7 +61,10 @@ struct sksm_counters {
 	uint64_t own;		/* our own memory in this process */
 	uint64_t huge_kept;	/* left alone because it is in transparent huge pages */
 	uint64_t huge_lost;	/* of huge pages given up for their twins, ever */
-	uint64_t spare[10];
+	uint64_t possible;	/* frames that merging all duplicates would free */
+	uint64_t twin_writes;	/* writes to pages with a twin that were not merged */
+	uint64_t digests;	/* pages digested, ever */
+	uint64_t spare[7];
 };
 
 struct sksm_record {
@@ -81,6 +87,7 @@ struct sksm_record {
 	char command[SKSM_COMMAND_MAX];	/* arguments joined by blanks, cut at a character */
 	char dormant[SKSM_REASON_MAX];	/* empty, or why nothing is tracked */
 	struct sksm_counters counters;
+	struct sksm_history history;	/* since version 2 */
 };
 
 /*
@@ -103,11 +110,17 @@ void sksm_record_filename(char *ret, size_t size, uint32_t pid, uint64_t start_n
 void sksm_record_publish(struct sksm_record *record, const struct sksm_counters *counters);
 
 /*
+ * Counts of what happened, which go on where another thread, or another tracker, takes over what
+ * @from describes. Async-signal-safe.
+ */
+void sksm_record_carry(struct sksm_counters *to, const struct sksm_counters *from);
+
+/*
  * Check the @length bytes in @data and copy them to @ret. 0; -EINVAL and a reason in words in
  * *ret_reason ("truncated", "not a record", "a newer version (9)"...) where they are no record
  * that this version can read; -EAGAIN where an update was under way: read the file again, but a
  * process killed in that moment leaves it so for good, so @ret is filled in nonetheless.
- * Never trusts a byte: strings come out terminated and printable, enums within their range.
+ * A record of version 1 comes out with an empty history. Never trusts a byte: strings come out terminated and printable, enums within their range.
  */
 int sksm_record_decode(struct sksm_record *ret, const void *data, size_t length,
 		       const char **ret_reason);

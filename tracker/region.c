@@ -92,6 +92,7 @@ int sksm_regions_open(struct sksm_regions *regions, const struct sksm_sys *sys,
 	regions->sys = sys;
 	regions->arena = arena;
 	regions->options = options;
+	regions->max_bytes = UINT64_MAX;
 	return sksm_map_open(&regions->map, sys, text);
 }
 
@@ -164,12 +165,12 @@ static void append_allowed(struct reading *reading, uint64_t start, uint64_t end
 		reading->failed = true;
 }
 
-static void end_run(struct reading *reading)
+/* A run of like mappings, or what is wanted of it. */
+static void take_run(struct reading *reading, uint64_t start, uint64_t end)
 {
-	uint64_t start = reading->start, end = reading->end;
-
-	reading->start = reading->end = 0;
-	if (end - start < reading->regions->options->threshold_bytes)
+	if ((!reading->regions->only &&
+	     end - start < reading->regions->options->threshold_bytes) ||
+	    (!reading->is_shared && end - start > reading->regions->max_bytes))
 		return;
 	if (!reading->is_shared && reading->kind != SKSM_VMA_ANON &&
 	    !sksm_ranges_append(&reading->backed, reading->regions->arena, start, end))
@@ -178,6 +179,21 @@ static void end_run(struct reading *reading)
 		append_allowed(reading, start, end);
 	else if (!sksm_ranges_append(&reading->shared, reading->regions->arena, start, end))
 		reading->failed = true;
+}
+
+static void end_run(struct reading *reading)
+{
+	const struct sksm_ranges *only = reading->regions->only;
+	uint64_t start = reading->start, end = reading->end;
+	struct sksm_range part;
+
+	reading->start = reading->end = 0;
+	if (!only) {
+		take_run(reading, start, end);
+		return;
+	}
+	for (; sksm_ranges_clip(only, start, end, &part); start = part.end)
+		take_run(reading, part.start, part.end);
 }
 
 static void add_vma(struct reading *reading, const struct sksm_vma *vma)
@@ -205,8 +221,12 @@ static int read_map(struct reading *reading)
 	if (more < 0)
 		return more;
 	while ((more = sksm_map_next(&regions->map, &vma)) > 0) {
-		if (sksm_region_eligible(regions->options, &vma, &before))
+		bool eligible = sksm_region_eligible(regions->options, &vma, &before);
+
+		if (eligible)
 			add_vma(reading, &vma);
+		if (regions->see)
+			regions->see(regions->see_arg, &vma, eligible);
 		before = vma;
 		mappings++;
 	}
@@ -263,6 +283,8 @@ static void register_range(void *arg, uint64_t start, uint64_t end)
 {
 	struct registering *work = arg;
 
+	if (work->uffd < 0)
+		return;
 	if (sksm_scan_register(work->regions->sys, work->uffd, start, end))
 		register_pieces(work, start, end);
 }

@@ -39,6 +39,9 @@ bool sksm_ranges_clip(const struct sksm_ranges *ranges, uint64_t start, uint64_t
 /* True where @ranges overlap [@start, @end). */
 bool sksm_ranges_overlap(const struct sksm_ranges *ranges, uint64_t start, uint64_t end);
 
+/* A mapping was met, whatever its kind; @eligible: it may be watched. */
+typedef void (*sksm_regions_see_fn)(void *arg, const struct sksm_vma *vma, bool eligible);
+
 struct sksm_regions {
 	const struct sksm_sys *sys;
 	struct sksm_arena *arena;
@@ -48,9 +51,13 @@ struct sksm_regions {
 	struct sksm_ranges backed;	/* of those, mappings of files: pages may be the file's */
 	struct sksm_ranges refused;	/* could not be: another userfaultfd, an odd kind */
 	struct sksm_ranges shared;	/* MAP_SHARED memory that would be watched were it private */
+	const struct sksm_ranges *only;	/* NULL: all; else these, however small */
 	uint64_t tracked_bytes;
+	uint64_t max_bytes;		/* larger ranges are not watched; from open on no limit */
 	unsigned int mappings;		/* of the whole process, at the last refresh */
 	unsigned int refused_age;	/* refreshes since the refused were last tried */
+	sksm_regions_see_fn see;	/* called for each mapping as the map is read; may be NULL */
+	void *see_arg;
 };
 
 /* 0 or -errno. @text: as for sksm_map_open. */

@@ -8,8 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fault.h"
+
 #if defined(__x86_64__)
-long sksm_syscall(long number, long a, long b, long c, long d, long e, long f)
+long sksm_syscall_real(long number, long a, long b, long c, long d, long e, long f)
 {
 	register long r10 __asm__("r10") = d;
 	register long r8 __asm__("r8") = e;
@@ -23,7 +25,7 @@ long sksm_syscall(long number, long a, long b, long c, long d, long e, long f)
 	return ret;
 }
 #elif defined(__aarch64__)
-long sksm_syscall(long number, long a, long b, long c, long d, long e, long f)
+long sksm_syscall_real(long number, long a, long b, long c, long d, long e, long f)
 {
 	register long x8 __asm__("x8") = number;
 	register long x0 __asm__("x0") = a;
@@ -41,6 +43,20 @@ long sksm_syscall(long number, long a, long b, long c, long d, long e, long f)
 }
 #else
 #error "sksm_syscall: x86-64 and arm64 only"
+#endif
+
+#ifdef SKSM_FAULT_BUILD
+long sksm_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	long result;
+
+	if (!sksm_fault_hit(number, b, c, &c, &result))
+		return sksm_syscall_real(number, a, b, c, d, e, f);
+	/* Whatever it says, the descriptor is gone (close(2)). */
+	if (number == SYS_close)
+		sksm_syscall_real(number, a, b, c, d, e, f);
+	return result;
+}
 #endif
 
 static int kernel_openat(int dir_fd, const char *path, int flags, unsigned int mode)

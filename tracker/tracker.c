@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "compare.h"
 #include "domain.h"
 #include "scan.h"
 #include "sys.h"
@@ -49,6 +50,12 @@ static void choose_tick(struct sksm_tracker *tracker)
 		tracker->age_ticks = (unsigned int)(age_ns / tracker->tick_ns) + 1;
 }
 
+static void close_uffd(struct sksm_tracker *tracker)
+{
+	if (tracker->uffd >= 0)
+		tracker->sys->close(tracker->uffd);
+}
+
 static const char *open_kernel(struct sksm_tracker *tracker)
 {
 	const struct sksm_sys *sys = tracker->sys;
@@ -58,16 +65,21 @@ static const char *open_kernel(struct sksm_tracker *tracker)
 					  O_RDONLY | O_CLOEXEC, 0);
 	if (tracker->pagemap_fd < 0)
 		return "/proc/thread-self/pagemap cannot be opened";
-	tracker->uffd = sksm_scan_open_uffd(sys);
-	if (tracker->uffd < 0) {
+	tracker->uffd = tracker->kind == SKSM_TRACKER_WP ? sksm_scan_open_uffd(sys) : -1;
+	if (tracker->uffd < 0 && tracker->kind == SKSM_TRACKER_WP) {
 		sys->close(tracker->pagemap_fd);
 		return "userfaultfd is refused";
 	}
 	if (sksm_regions_open(&tracker->regions, sys, &tracker->arena, tracker->options, text)) {
-		sys->close(tracker->uffd);
+		close_uffd(tracker);
 		sys->close(tracker->pagemap_fd);
 		return "/proc/thread-self/maps cannot be opened";
 	}
+	if (tracker->kind == SKSM_TRACKER_DIGEST)
+		tracker->regions.max_bytes = SKSM_COMPARE_MAX_BYTES;
+	tracker->mem_fd = sys->openat(AT_FDCWD, "/proc/thread-self/mem", O_RDONLY | O_CLOEXEC, 0);
+	tracker->audit.uffd_is_foreign = tracker->kind == SKSM_TRACKER_DIGEST;
+	tracker->audit.unmarked = tracker->engine == SKSM_ENGINE_SKSM;
 	sksm_pressure_open(&tracker->pressure, sys);
 	/* Absent in a container without /sys: then refused pages are not told from waiting ones. */
 	tracker->full_scans_fd = sys->openat(AT_FDCWD, "/sys/kernel/mm/ksm/full_scans",
@@ -86,8 +98,12 @@ struct sksm_tracker *sksm_tracker_init(const struct sksm_sys *sys,
 	struct sksm_probe probe;
 	void *scratch;
 
-	if (sksm_domain_key(sys, domain_fd, key)) {
-		*ret_reason = "the key of the domain cannot be read or made";
+	int error = sksm_domain_key(sys, domain_fd, key);
+
+	if (error) {
+		*ret_reason = error == -EPERM ? "the domain's key: expected a plain file of this "
+						"user's alone, of 32 bytes" :
+			      "the key of the domain cannot be read or made";
 		return NULL;
 	}
 	sksm_arena_init(&arena, sys, reservation, bytes, skip);
@@ -100,7 +116,7 @@ struct sksm_tracker *sksm_tracker_init(const struct sksm_sys *sys,
 	sksm_probe_run(sys, (void *)(((uintptr_t)scratch + SKSM_PAGE_BYTES - 1) & -SKSM_PAGE_BYTES),
 		       &probe);
 	sksm_arena_free(&arena, scratch, SCRATCH_BYTES);
-	*ret_reason = sksm_probe_obstacle(&probe);
+	*ret_reason = sksm_probe_obstacle(&probe, sksm_probe_tracker(&probe, options));
 	if (*ret_reason) {
 		sksm_arena_fini(&arena);
 		return NULL;
@@ -111,6 +127,7 @@ struct sksm_tracker *sksm_tracker_init(const struct sksm_sys *sys,
 	tracker->arena = arena;
 	tracker->domain_fd = domain_fd;
 	tracker->engine = sksm_probe_engine(&probe, options);
+	tracker->kind = sksm_probe_tracker(&probe, options);
 	tracker->max_mappings = read_max_mappings(sys);
 	choose_tick(tracker);
 	*ret_reason = open_kernel(tracker);
@@ -127,6 +144,24 @@ struct sksm_tracker *sksm_tracker_init(const struct sksm_sys *sys,
 	return tracker;
 }
 
+void sksm_tracker_attribute(struct sksm_tracker *tracker, struct sksm_sites *sites,
+			    int (*open_file)(void), const struct sksm_record *record)
+{
+	struct sksm_mappings *mappings = &tracker->mappings;
+
+	mappings->arena = &tracker->arena;
+	mappings->sites = sites;
+	tracker->site_file.open = open_file;
+	tracker->site_file.fd = -1;
+	tracker->site_file.pid = record->pid;
+	tracker->site_file.start_ns = record->start_ns;
+	sksm_site_adopt(sites, record->pid);
+	tracker->regions.see = sksm_mappings_see;
+	tracker->regions.see_arg = mappings;
+	tracker->audit.gain = sksm_mappings_gain;
+	tracker->audit.gain_arg = mappings;
+}
+
 void sksm_tracker_fini(struct sksm_tracker *tracker)
 {
 	const struct sksm_sys *sys = tracker->sys;
@@ -137,11 +172,15 @@ void sksm_tracker_fini(struct sksm_tracker *tracker)
 	sksm_regions_close(&tracker->regions);
 	sksm_pressure_close(&tracker->pressure);
 	/* Ends every registration, and with them all protection. */
-	sys->close(tracker->uffd);
+	close_uffd(tracker);
 	sys->close(tracker->pagemap_fd);
+	if (tracker->mem_fd >= 0)
+		sys->close(tracker->mem_fd);
 	if (tracker->full_scans_fd >= 0)
 		sys->close(tracker->full_scans_fd);
 	sys->close(tracker->domain_fd);
+	if (tracker->mappings.sites && tracker->site_file.fd >= 0)
+		sys->close(tracker->site_file.fd);
 	/* The tracker lives in the arena that goes. */
 	arena = tracker->arena;
 	sksm_arena_fini(&arena);
@@ -151,11 +190,16 @@ void sksm_tracker_fini(struct sksm_tracker *tracker)
 static void open_index(struct sksm_tracker *tracker)
 {
 	uint64_t pages = tracker->counters.resident / SKSM_PAGE_BYTES;
+	int error;
 
 	if (tracker->index_open || tracker->now_ns < tracker->index_retry_ns || !pages)
 		return;
-	tracker->index_open = !sksm_index_open(&tracker->index, tracker->sys, &tracker->arena,
-					       tracker->domain_fd, pages);
+	error = sksm_index_open(&tracker->index, tracker->sys, &tracker->arena,
+				tracker->domain_fd, pages);
+	tracker->index_open = !error;
+	if (error == -EPERM)
+		tracker->obstacle = "the domain's members: expected a plain file of this user's "
+				    "alone";
 	if (tracker->index_open)
 		sksm_twins_republish(tracker);
 	/* A member that passes rarely is not to be taken for dead. */
@@ -220,13 +264,17 @@ uint64_t sksm_tracker_pass(struct sksm_tracker *tracker)
 	sksm_pressure_update(&tracker->pressure, tracker->now_ns);
 	tracker->budget.percent = sksm_pressure_share(&tracker->pressure,
 						      tracker->options->cpu_percent);
-	if (sksm_regions_refresh(&tracker->regions, tracker->uffd, sksm_look_forget, tracker) == 0)
+	sksm_mappings_begin(&tracker->mappings);
+	if (!sksm_regions_refresh(&tracker->regions, tracker->uffd, sksm_look_forget, tracker)) {
+		sksm_mappings_end(&tracker->mappings, &tracker->regions.watched);
 		sksm_look_pass(tracker);
+	}
 	sksm_heat_pass(tracker);
 	open_index(tracker);
 	sksm_content_pass(tracker);
 	sksm_offer_pass(tracker);
 	sksm_account_pass(tracker);
+	sksm_site_file_write(tracker);
 	sksm_budget_update(&tracker->budget, sksm_clock_ns(CLOCK_BOOTTIME),
 			   sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID),
 			   tracker->counters.writes_seen - writes_before);

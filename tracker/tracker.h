@@ -22,11 +22,14 @@
 #include "budget.h"
 #include "digest.h"
 #include "index.h"
+#include "mapping.h"
 #include "options.h"
 #include "pressure.h"
 #include "probe.h"
 #include "record.h"
 #include "region.h"
+#include "site_file.h"
+#include "sync.h"
 
 #define SKSM_LOOK_RUNS 1024
 #define SKSM_COPY_PAGES 16
@@ -44,10 +47,15 @@ struct sksm_tracker {
 	struct sksm_budget budget;
 	struct sksm_pressure pressure;
 	struct sksm_counters counters;
+	struct sksm_mappings mappings;
+	struct sksm_site_file site_file;
+	struct sksm_sync sync;
 	enum sksm_engine_kind engine;
+	enum sksm_tracker_kind kind;	/* WP or DIGEST */
 	int domain_fd;
 	int pagemap_fd;
-	int uffd;
+	int mem_fd;		/* our own memory, or -errno */
+	int uffd;		/* -1 where nothing is armed by the kernel (compare.h) */
 	int full_scans_fd;	/* of ksmd, or -errno */
 	bool index_open;
 	struct sksm_index_op *ops;	/* collected for the index, or NULL */
@@ -56,8 +64,15 @@ struct sksm_tracker {
 	uint64_t now_ns;	/* CLOCK_BOOTTIME at the start of the pass */
 	uint64_t tick_ns;	/* grain of sksm_block.stamp */
 	uint64_t next_lookups_ns;
+	uint64_t calm_ns;	/* not 0: somebody knows that all is calm since then, and ripe */
 	uint64_t audited_merged;	/* merged pages that we knew of at the last audit */
+	const char *obstacle;	/* why no twin can ever be found here; or NULL */
 	const uint32_t *stop;	/* not 0 there: end the pass soon, somebody waits; may be NULL */
+	uint64_t kept_twins;	/* in huge pages that are left whole */
+	uint64_t frames;	/* sksm_index_count_frames, when it was last asked */
+	uint64_t frames_changes;	/* sksm_blocks.changes then */
+	uint64_t frames_members;	/* sksm_index.alive_hash then */
+	uint64_t next_frames_ns;
 	uint64_t changes_seen;	/* sksm_blocks.changes as of the end of the last pass */
 	uint64_t changed_ns;	/* when more than a few pages had changed */
 	unsigned int quiet_scans;	/* passes without an offer or a full scan of ksmd */
@@ -91,6 +106,14 @@ struct sksm_tracker *sksm_tracker_init(const struct sksm_sys *sys,
 				       const char **ret_reason);
 
 /*
+ * Attribute memory to call sites, by what hooks note in @sites, and write the outcome to the file
+ * that @open_file opens (a descriptor, the tracker's from then on, or -errno). Before the first
+ * pass, in the process of @record.
+ */
+void sksm_tracker_attribute(struct sksm_tracker *tracker, struct sksm_sites *sites,
+			    int (*open_file)(void), const struct sksm_record *record);
+
+/*
  * Take back what can be taken back without touching the program's memory: registrations end with
  * the userfaultfd, offered ranges stay as they are (trap 21). Frees @tracker.
  */
@@ -121,6 +144,12 @@ struct sksm_look {
 /* look.c: scan all regions, take back what was written. Bounded kernel calls. */
 void sksm_look_pass(struct sksm_tracker *tracker);
 
+/* look.c: a page was written: it is loose, what was known of it is taken back. */
+void sksm_look_written(struct sksm_tracker *tracker, struct sksm_block *block, unsigned int page);
+
+/* look.c: arm the pages in @bits again after a merge; they keep their state. */
+void sksm_look_rearm(struct sksm_tracker *tracker, struct sksm_block *block, const uint64_t *bits);
+
 /* look.c: the pages of [start, end) are gone: forget them. */
 void sksm_look_forget(void *tracker, uint64_t start, uint64_t end);
 
@@ -135,6 +164,19 @@ void sksm_content_pass(struct sksm_tracker *tracker);
 
 /* content.c: make tracker->copy, which goes at the end of the pass. False without memory. */
 bool sksm_content_need_copy(struct sksm_tracker *tracker);
+
+/* content.c: copy [first, first + count) of a block to tracker->copy; pages that could be read. */
+unsigned int sksm_content_read(struct sksm_tracker *tracker, struct sksm_block *block,
+			       unsigned int first, unsigned int count);
+
+/*
+ * content.c: the same for pages that may be merged or shared by fork. process_vm_readv pins what it
+ * reads, and the kernel undoes the sharing of a page for that (gup_must_unshare in mm/internal.h,
+ * since 5.19; seen on 6.18: it unmerges every page read). A read of /proc/PID/mem, half as fast,
+ * does not.
+ */
+unsigned int sksm_content_read_shared(struct sksm_tracker *tracker, uint64_t address,
+				      unsigned int count);
 
 /* content.c: digest [first, first + count) of a block into digest[]; pages that could be read. */
 unsigned int sksm_content_digest(struct sksm_tracker *tracker, struct sksm_block *block,
@@ -183,6 +225,23 @@ void sksm_account_pass(struct sksm_tracker *tracker);
 
 /* The pagemap entries of a whole block into tracker->pagemap. 0 or -errno. */
 int sksm_tracker_pagemap(struct sksm_tracker *tracker, const struct sksm_block *block);
+
+/* Nothing in the block is sensitive, or the program's own userfaultfd's, as of the last audit. */
+static inline bool sksm_tracker_may_read(const struct sksm_tracker *tracker,
+					 const struct sksm_block *block)
+{
+	uint64_t start = sksm_block_start(block), end = start + SKSM_BLOCK_BYTES;
+
+	return (tracker->options->merge_sensitive ||
+		!sksm_ranges_overlap(&tracker->audit.sensitive, start, end)) &&
+	       !sksm_ranges_overlap(&tracker->audit.foreign, start, end);
+}
+
+/* Nothing is offered by an audit that is older than a second. */
+static inline bool sksm_tracker_audited(const struct sksm_tracker *tracker)
+{
+	return tracker->audit.done_ns + 1000000000 >= tracker->now_ns;
+}
 
 static inline bool sksm_tracker_stops(const struct sksm_tracker *tracker)
 {

@@ -97,7 +97,10 @@ void sksm_twins_publish(struct sksm_tracker *tracker, struct sksm_block *block,
 {
 	bool zero = sksm_block_digest(block, page) == tracker->digester.zero;
 
-	sksm_block_set(&tracker->blocks, block, page, zero ? SKSM_PAGE_TWIN : SKSM_PAGE_UNIQUE);
+	/* Merged before it was digested: known to twins elsewhere from now on. */
+	if (block->state[page] != SKSM_PAGE_MERGED)
+		sksm_block_set(&tracker->blocks, block, page,
+			       zero ? SKSM_PAGE_TWIN : SKSM_PAGE_UNIQUE);
 	add(tracker, SKSM_INDEX_PUBLISH, block, page);
 	tracker->published = true;
 }

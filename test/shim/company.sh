@@ -5,7 +5,7 @@ provoke
 plugins=$build/test/plugins
 at_work() {
 	recorded "$1 was at work" \
-		"(.command | test(\"company $2\")) and .tracked >= 16777216 and .passes > 5"
+		"(.command | test(\"company $2\")) and .tracked >= 16777216 and .passes > 1"
 }
 # beside ORDER LIBRARY COMMAND...: with another library in LD_PRELOAD, before ours or behind it.
 beside() {
@@ -34,7 +34,7 @@ for mode in dlopen deepbind; do
 	at_work $mode $mode
 done
 recorded "dlopen: its zeroed data was tracked" \
-	'(.command | test("company dlopen")) and .passes > 5'
+	'(.command | test("company dlopen")) and .passes > 1'
 compare shim "$victims/company" shim "$shim"
 at_work shim shim
 for mode in exit fault; do

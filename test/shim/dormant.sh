@@ -2,7 +2,7 @@
 # Where nothing can be tracked, one thread finds that out, and no other after it.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 need_command strace
-export SKSM_THRESHOLD=64K
+export SKSM_THRESHOLD=64K SKSM_TRACKER=wp
 maps=("$victims/deny" EPERM userfaultfd env LD_PRELOAD="$shim" "$victims/maps" 3000)
 strace -o try.trace true 2>/dev/null || skip "strace cannot trace here"
 start maps strace -f -e trace=clone -o "$T/trace" "${maps[@]}"

@@ -10,7 +10,18 @@ check "more than one of them" test "$(json '[.processes[] | select(.tracked > 0)
 for how in vfork spawn; do
 	compare "$how" "$victims/forker" --how $how --children 20 --hold-ms 200
 done
+recorded "a parent goes on beside its vfork children" \
+	'(.command | test("how vfork")) and .tracked > 30000000 and .passes > 40'
+compare borrow "$victims/forker" --how vfork --borrow --children 5 --hold-ms 300
+recorded "and where they map memory" '(.command | test("--borrow")) and .tracked > 30000000 and .passes > 5'
+compare kill "$victims/forker" --how vfork --kill --children 5 --hold-ms 100
+recorded "their end is not its own" '(.command | test("--kill")) and .state == "killed"'
 compare bomb "$victims/forker" --how bomb --children 300 --hold-ms 100
+check "short-lived children have no record" test \
+	"$(json '[.processes[] | select(.command | test("how bomb"))] | length')" = 1
+compare programs bash -c 'for ((i = 0; i < 20; i++)); do "$0"; done' "$(type -P true)"
+check "nor have programs that are over at once" test \
+	"$(json '[.processes[] | select(.comm == "true")] | length')" = 0
 check "short-lived children end up as exited" test \
 	"$(json '[.processes[] | select(.state == "running")] | length')" = 0
 finish

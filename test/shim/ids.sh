@@ -5,7 +5,7 @@ need_root
 provoke
 mkdir -m 1777 shared
 export SKSM_DIR=$T/shared/sksm
-for way in setuid setresuid keepcaps securebits raw; do
+for way in setuid setresuid keepcaps securebits capset raw; do
 	for delay in 0 10 300; do
 		compare "$way$delay" "$victims/ids" $way $delay
 	done

@@ -2,7 +2,7 @@
 # exec under a filter that kills for what we call, and the program does not: it is left alone.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 export SKSM_INTERVAL_MS=3 SKSM_AGE_MS=0 SKSM_THRESHOLD=64K SKSM_CPU_PERCENT=100
-calls=(userfaultfd process_vm_readv geteuid getrusage madvise close_range)
+calls=(userfaultfd process_vm_readv geteuid getrusage madvise close_range wait4)
 all=$(IFS=,; echo "${calls[*]}")
 for call in "${calls[@]}" "$all"; do
 	compare "$call" "$victims/deny" KILL "$call" "$victims/hold" --bytes 8M --seconds 0.2 \

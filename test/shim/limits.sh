@@ -7,8 +7,14 @@ for limit in nofile as closeall dup2; do
 	recorded "$limit was tracked" \
 		".command | test(\"limits $limit\$\")"
 done
+compare room bash -c 'ulimit -v 1310720; exec "$@"' - "$victims/limits" room
+recorded "room was tracked" \
+	'(.command | test("limits room$")) and .tracked >= 16777216 and .passes > 5'
 if [ "$(id -u)" = 0 ]; then
 	mkdir -m 777 nobody
-	SKSM_DIR=$T/nobody/sksm compare nproc "$victims/limits" nproc
+	export SKSM_DIR=$T/nobody/sksm
+	compare nproc "$victims/limits" nproc
+	recorded "the record says why nothing is tracked" \
+		'.comm == "limits" and .dormant != null and (.dormant | test("thread"))'
 fi
 finish

@@ -5,7 +5,7 @@ provoke
 for mode in own regret decline any; do
 	compare $mode "$victims/optout" $mode
 	recorded "$mode was at work" \
-		"(.command | test(\"optout $mode\$\")) and .tracked >= 16777216 and .passes > 5"
+		"(.command | test(\"optout $mode\$\")) and .tracked >= 16777216 and .passes > 1"
 done
 # The plain runs say what the kernel does; these that the test is about what it should be about.
 if [ -d $ksm ]; then

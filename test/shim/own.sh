@@ -3,7 +3,7 @@
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 provoke
 at_work() {
-	recorded "$1 was at work" "(.command | test(\"own $1\$\")) and .tracked >= 8388608 and .passes > 5"
+	recorded "$1 was at work" "(.command | test(\"own $1\$\")) and .tracked >= 8388608 and .passes > 1"
 }
 compare wait "$victims/own" wait
 at_work wait

@@ -5,11 +5,13 @@ need_root
 provoke
 at_work() {
 	recorded "$1 was at work" \
-		"(.command | test(\"places $1\")) and .tracked >= 16777216 and .passes > 5"
+		"(.command | test(\"places $1\")) and .tracked >= 16777216 and .passes > 1"
 }
 mkdir -m 755 root root/tmp root/run
 compare chroot "$victims/places" chroot "$T/root"
 at_work chroot
+recorded "what was mapped in the new root was digested" \
+	'(.command | test("places chroot")) and .digested >= 25165824'
 check "nothing of ours is in the new root" test -z "$(find root -mindepth 2)"
 if unshare -n true 2>/dev/null; then
 	compare net "$victims/places" net

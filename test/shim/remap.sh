@@ -8,6 +8,7 @@ done
 start other env LD_PRELOAD="$shim" "$victims/remap" 8 32M
 compare remap "$victims/remap" 3 32M
 recorded "remap had its pages offered" '.comm == "remap" and .offered > 0'
+SKSM_INTERVAL_MS=400 compare halves "$victims/remap" halves
 wait_until 30 gone "$pid" || fail "the other copy does not end"
 check "the other copy, too" test "$(grep -vc ': ok$\|^verified$\|^ready$' other.out)" = 0
 finish

@@ -37,5 +37,5 @@ check "and does nothing" nobody_recorded raised
 preloaded "$victims/places" secure >plain.out 2>plain.err
 check "another program ends well" test $? = 0
 check "the library is in it, too" said plain "secure: 0, preloaded: 1, euid: 0"
-recorded "and works there" '.comm == "places" and .tracked >= 16777216 and .passes > 5'
+recorded "and works there" '.comm == "places" and .tracked >= 16777216 and .passes > 1'
 finish

@@ -5,5 +5,5 @@ provoke
 compare sparse "$victims/sparse"
 check "the page tables stay small" said sparse "page tables: small"
 recorded "all of it was watched" \
-	'.comm == "sparse" and .tracked >= 1099511627776 and .resident < 16777216 and .passes > 20'
+	'.comm == "sparse" and .tracked >= 1099511627776 and .resident < 16777216 and .passes > 4'
 finish

@@ -49,6 +49,12 @@ check "the settings are as before" ksm_as_before
 wait_until 5 nobody_runs "$sksm_pacer"
 check "no pacer is left" nobody_runs "$sksm_pacer"
 
+# What the library costs by itself.
+refused round "$source_dir/test/bench/overhead" --build "$build" --rounds 0
+"$source_dir/test/bench/overhead" --build "$build" --rounds 1 --only map4k >overhead.out 2>&1
+check "overhead: exit status" test $? = 0
+check "overhead: a ratio and a verdict" grep -Eq '^map4k .* [0-9.]+ .* (met|missed)$' overhead.out
+
 # Other families of the file stay.
 jq '.families.other = (.families.unique | .runs = [])' out.json >other.json && mv other.json out.json
 start stopped "${bench[@]}" "${tiny[@]}"

@@ -104,6 +104,47 @@ Test(content, memory_that_vanishes_while_it_is_digested)
 	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(UNIQUE), PAGES));
 }
 
+/* ---- memory in swap ---- */
+
+static struct sksm_range swapped;
+
+/* What /proc/PID/pagemap says of pages in swap. */
+static ssize_t pread_swapped(int fd, void *buf, size_t size, uint64_t offset)
+{
+	ssize_t n = sksm_sys_kernel.pread(fd, buf, size, offset);
+	uint64_t *entries = buf;
+
+	for (ssize_t i = 0; i < n / 8 && fd == rig.tracker->pagemap_fd; i++) {
+		uint64_t address = (offset / 8 + (uint64_t)i) * PAGE;
+
+		if (address >= swapped.start && address < swapped.end)
+			entries[i] = SKSM_PM_SWAP;
+	}
+	return n;
+}
+
+/* Digesting it would read it in. */
+Test(content, memory_in_swap_stays_there)
+{
+	static struct sksm_sys sys;	/* used until the teardown */
+	char *data;
+
+	rig_start(&rig, NULL);
+	data = unit_map(BYTES);
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(data + i * PAGE, i + 1);
+	swapped = (struct sksm_range){ (uintptr_t)data, (uintptr_t)data + BYTES / 2 };
+	sys = sksm_sys_kernel;
+	sys.pread = pread_swapped;
+	rig.tracker->sys = &sys;
+	cr_assert(rig_pass_until(&rig, data + BYTES / 2, PAGES / 2, RIG_BIT(UNIQUE), PAGES / 2));
+	rig_pass(&rig, 50);
+	cr_assert_eq(rig_count(&rig, data, PAGES / 2, RIG_DIGESTED), 0);
+	cr_assert_eq(rig_count(&rig, data, PAGES / 2, RIG_BIT(ARMED)), PAGES / 2);
+	swapped.end = swapped.start;
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(UNIQUE), PAGES));
+}
+
 /* ---- sensitive memory ---- */
 
 static char *map_marked(int advice)

@@ -94,6 +94,30 @@ Test(domain, planted_things_are_refused)
 	}
 }
 
+/* What is said of it names the step that is wrong. */
+Test(domain, a_refusal_is_explained)
+{
+	char text[400], path[300];
+
+	strcpy(path, options.dir);
+	sksm_domain_explain(&options, -EACCES, text, sizeof(text));
+	cr_assert_str_eq(text + strlen("permission denied: "), options.dir);
+	cr_assert_eq(symlink(top, options.dir), 0);
+	sksm_domain_explain(&options, -EPERM, text, sizeof(text));
+	cr_assert(strstr(text, "a symbolic link, expected a directory") == text, "%s", text);
+	cr_assert_eq(unlink(options.dir), 0);
+	close(sksm_domain_open(&inject_sys, &options));
+	snprintf(path, sizeof(path), "%s/d", options.dir);
+	cr_assert_eq(chmod(path, 0777), 0);
+	sksm_domain_explain(&options, -EPERM, text, sizeof(text));
+	cr_assert(strstr(text, "open to others, ") == text && strstr(text, path), "%s", text);
+	/* Cut, never overrun. */
+	memset(text, 'x', sizeof(text));
+	sksm_domain_explain(&options, -EPERM, text, 10);
+	cr_assert_str_eq(text, "open to o");
+	cr_assert_eq(text[10], 'x');
+}
+
 Test(domain, where_nothing_can_be_made)
 {
 	snprintf(options.dir, sizeof(options.dir), "%s/none/sksm", top);
@@ -161,6 +185,14 @@ Test(domain, racing_makers_agree)
 	closedir(dir);
 }
 
+static int truncate_key(int dir_fd, off_t bytes)
+{
+	int fd = openat(dir_fd, "key", O_WRONLY), result = ftruncate(fd, bytes);
+
+	close(fd);
+	return result;
+}
+
 Test(domain, wrong_keys_are_refused)
 {
 	int fd = sksm_domain_open(&inject_sys, &options);
@@ -169,6 +201,8 @@ Test(domain, wrong_keys_are_refused)
 
 	close(openat(fd, "key", O_CREAT | O_WRONLY, 0600));
 	cr_assert_eq(sksm_domain_key(&inject_sys, fd, key), -EPERM, "too short");
+	cr_assert_eq(truncate_key(fd, 1ll << 40), 0);
+	cr_assert_eq(sksm_domain_key(&inject_sys, fd, key), -EPERM, "too long");
 	unlinkat(fd, "key", 0);
 	cr_assert_eq(symlinkat("/dev/zero", fd, "key"), 0);
 	cr_assert_eq(sksm_domain_key(&inject_sys, fd, key), -EPERM, "a symbolic link");

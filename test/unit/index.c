@@ -57,6 +57,48 @@ Test(index, three_processes)
 	leave(3);
 }
 
+/* What is left of several pages stays known while others of them are taken back. */
+Test(index, pages_that_are_left_are_counted)
+{
+	join(2, 100);
+	for (int i = 0; i < 3; i++)
+		sksm_index_publish(&member[0], digest(1));
+	sksm_index_withdraw(&member[0], digest(1));
+	cr_assert_eq(sksm_index_publish(&member[0], digest(1)), 1);
+	sksm_index_withdraw(&member[0], digest(1));
+	sksm_index_withdraw(&member[0], digest(1));
+	cr_assert_eq(sksm_index_publish(&member[1], digest(1)), 1, "one is left");
+	sksm_index_withdraw(&member[1], digest(1));
+	cr_assert_eq(sksm_index_lookup(&member[0], digest(1)), 0);
+	sksm_index_withdraw(&member[0], digest(1));
+	cr_assert_eq(sksm_index_publish(&member[1], digest(1)), 0, "none is left");
+	leave(2);
+}
+
+/* An entry that another writer overwrote: all pages that had it are twins again. */
+Test(index, a_lost_entry_is_made_again_by_looking_up)
+{
+	struct sksm_index_op ops[4];
+
+	join(1, 100);
+	for (unsigned int i = 0; i < 4; i++)
+		ops[i] = (struct sksm_index_op){
+			.kind = SKSM_INDEX_LOOKUP,
+			.digest = digest(i == 3),
+		};
+	sksm_index_apply(&member[0], ops, 4);
+	cr_assert(sksm_index_beat(&member[0]) & SKSM_INDEX_EVENT, "for the first of them");
+	for (int round = 0; round < 2; round++) {
+		sksm_index_apply(&member[0], ops, 4);
+		for (unsigned int i = 0; i < 4; i++)
+			cr_assert_eq(ops[i].result, i < 3, "%u", i);
+	}
+	for (int i = 0; i < 2; i++)
+		sksm_index_withdraw(&member[0], digest(0));
+	cr_assert_eq(sksm_index_lookup(&member[0], digest(0)), 0, "three were counted");
+	leave(1);
+}
+
 Test(index, a_member_that_left_is_no_twin)
 {
 	join(2, 100);
@@ -179,4 +221,46 @@ Test(index, entries_of_the_dead_make_room)
 		full += sksm_index_publish(&member[1], digest(i)) == -ENOSPC;
 	cr_assert_eq(full, 0);
 	sksm_index_close(&member[1]);
+}
+
+static int64_t count_frames(unsigned int count)
+{
+	int64_t frames = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		int64_t own = sksm_index_count_frames(&member[i]);
+
+		cr_assert_geq(own, 0);
+		frames += own;
+	}
+	return frames;
+}
+
+/* Each content with a twin costs one frame, and one member counts it. */
+Test(index, frames_are_counted_once)
+{
+	join(3, 100);
+	cr_assert_eq(count_frames(3), 0);
+	for (uint64_t content = 1; content <= 40; content++)
+		sksm_index_publish(&member[content % 3], digest(content));
+	cr_assert_eq(count_frames(3), 0, "no content is there twice");
+	for (uint64_t content = 1; content <= 20; content++)
+		for (unsigned int i = 0; i < 3; i++)
+			sksm_index_publish(&member[i], digest(content));
+	cr_assert_eq(count_frames(3), 20);
+	/* Several pages of one member. */
+	for (int i = 0; i < 30; i++)
+		sksm_index_publish(&member[1], digest(100));
+	cr_assert_eq(count_frames(3), 21);
+	cr_assert_eq(sksm_index_count_frames(&member[1]) >= 1, true);
+	/* One goes: those that it counted are counted by others. */
+	sksm_index_close(&member[0]);
+	for (unsigned int i = 1; i < 3; i++)
+		sksm_index_beat(&member[i]);
+	for (uint64_t content = 1; content <= 20; content++)
+		for (unsigned int i = 1; i < 3; i++)
+			sksm_index_lookup(&member[i], digest(content));
+	cr_assert_eq(sksm_index_count_frames(&member[1]) + sksm_index_count_frames(&member[2]), 21);
+	sksm_index_close(&member[1]);
+	sksm_index_close(&member[2]);
 }

@@ -42,7 +42,15 @@ struct inject {
 	unsigned int failed;
 	unsigned int advised[128];	/* madvise calls of more than 0 bytes, by advice */
 	void (*before_ioctl)(unsigned long request, void *arg);
+	/* In place of the kernel's MADV_MERGE. */
+	int (*merge)(char *start, char *end);
+	/* What is read of a page map, from the page @first on. */
+	void (*entries)(char *first, uint64_t *entries, size_t count);
 };
+
+#define INJECT_MADV_MERGE 26
+/* No other file that the tracker reads is as long as a page map. */
+#define INJECT_PAGEMAP_OFFSET (1ull << 32)
 
 static struct inject inject = { .op = INJECT_OPS };
 
@@ -91,9 +99,14 @@ static inline int inject_close(int fd)
 
 static inline ssize_t inject_pread(int fd, void *buf, size_t size, uint64_t offset)
 {
+	ssize_t n;
+
 	if (inject_hit(INJECT_PREAD))
 		return -inject.error;
-	return sksm_sys_kernel.pread(fd, buf, size, offset);
+	n = sksm_sys_kernel.pread(fd, buf, size, offset);
+	if (n > 0 && inject.entries && offset > INJECT_PAGEMAP_OFFSET)
+		inject.entries((char *)(uintptr_t)(offset / 8 * 4096), buf, (size_t)n / 8);
+	return n;
 }
 
 static inline ssize_t inject_read(int fd, void *buf, size_t size)
@@ -154,6 +167,8 @@ static inline int inject_madvise(void *addr, size_t size, int advice)
 		inject.advised[advice]++;
 	if (inject_hit(INJECT_MADVISE))
 		return -inject.error;
+	if (advice == INJECT_MADV_MERGE && inject.merge)
+		return inject.merge(addr, (char *)addr + size);
 	return sksm_sys_kernel.madvise(addr, size, advice);
 }
 

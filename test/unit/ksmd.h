@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ksmd at full speed for the length of a test. It belongs to the whole machine: every setting is
- * put back by a process of its own, however the test ends.
+ * put back by a process of its own, however the test ends, and tests of other checkouts wait for
+ * one another (test/lib.sh).
  */
 #ifndef SKSM_UNIT_KSMD_H
 #define SKSM_UNIT_KSMD_H
 
+#include <sys/file.h>
 #include <sys/wait.h>
 
 #include "unit.h"
@@ -24,6 +26,18 @@ struct ksmd {
 	int alive;	/* closed when the test ends, however it ends */
 	int restored;	/* end of file once the settings are back */
 };
+
+/* Held by whoever has the descriptor open. */
+static inline int ksmd_lock(void)
+{
+	int fd = open("/run/sksm-test.lock", O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
+
+	cr_assert_geq(fd, 0);
+	/* Whoever started us has it (test/lib.sh). */
+	while (!getenv("SKSM_TEST_LOCKED") && flock(fd, LOCK_EX))
+		cr_assert_eq(errno, EINTR);
+	return fd;
+}
 
 static inline bool ksmd_read(const char *name, char ret[64])
 {
@@ -65,11 +79,12 @@ static inline void ksmd_write(const char *name, const char *value)
 static inline struct ksmd ksmd_start(void)
 {
 	char before[KSMD_SETTINGS][64] = { 0 };
-	int alive[2], restored[2];
+	int alive[2], restored[2], lock;
 	pid_t pid;
 
 	if (access(KSMD_DIR "run", W_OK))
 		unit_skip("ksmd can be switched on by root only, where the kernel has KSM");
+	lock = ksmd_lock();
 	for (size_t i = 0; i < KSMD_SETTINGS; i++)
 		ksmd_read(ksmd_settings[i].name, before[i]);
 	cr_assert_eq(pipe2(alive, O_CLOEXEC), 0);
@@ -90,6 +105,7 @@ static inline struct ksmd ksmd_start(void)
 		_exit(0);
 	}
 	cr_assert_eq(waitpid(pid, NULL, 0), pid);
+	close(lock);
 	close(alive[0]);
 	close(restored[1]);
 	for (size_t i = 0; i < KSMD_SETTINGS; i++)

@@ -111,6 +111,7 @@ Test(look, mapped_over_between_two_passes)
 {
 	cr_assert_eq(mmap(data + 512 * PAGE, 1024 * PAGE, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), data + 512 * PAGE);
+	madvise(data + 512 * PAGE, 1024 * PAGE, MADV_NOHUGEPAGE);
 	for (unsigned int i = 512; i < 1536; i++)
 		unit_fill_page(data + i * PAGE, 10000 + i);
 	sksm_tracker_pass(rig.tracker);

@@ -196,3 +196,63 @@ Test(offer, hot_memory_is_taken_back)
 	for (unsigned int i = 0; i < PAGES; i++)
 		cr_assert_eq((unsigned char)data[i * PAGE + i % 512], value);
 }
+
+/* Every twelfth page is never written; it has no twin and is taken along with those that do. */
+static bool is_calm(uint64_t page)
+{
+	return page % 12 == 8;
+}
+
+static bool pretend_merged;
+
+/* ksmd found somebody who has the same in memory that we know nothing of: only bit 56 says so. */
+static ssize_t pread_merged(int fd, void *buf, size_t size, uint64_t offset)
+{
+	ssize_t n = sksm_sys_kernel.pread(fd, buf, size, offset);
+	uint64_t *entries = buf;
+
+	for (ssize_t i = 0; i < n / 8 && pretend_merged && fd == rig.tracker->pagemap_fd; i++) {
+		uint64_t page = offset / 8 + (uint64_t)i - (uintptr_t)data / PAGE;
+
+		if (page < PAGES && is_calm(page))
+			entries[i] &= ~SKSM_PM_EXCLUSIVE;
+	}
+	return n;
+}
+
+static void write_hot_pages(unsigned int passes)
+{
+	static unsigned char value;
+
+	while (passes--) {
+		value++;
+		for (unsigned int i = 0; i < PAGES; i++)
+			if (!is_calm(i))
+				data[i * PAGE + i % 512] = (char)value;
+		rig_pass(&rig, 1);
+	}
+}
+
+/* Unmarking would copy them. */
+Test(offer, hot_memory_stays_marked_around_merged_pages)
+{
+	static struct sksm_sys sys;	/* used until the teardown */
+	uint64_t end_ms = unit_now_ms() + RIG_DEADLINE_MS;
+	unsigned int twins;
+
+	start("SKSM_ENGINE=ksm");
+	twins = fill(8, 4);
+	cr_assert(rig_pass_until(&rig, data, PAGES, OFFERED, twins));
+	sys = inject_sys;
+	sys.pread = pread_merged;
+	rig.tracker->sys = &sys;
+	pretend_merged = true;
+	while (rig_block(&rig, data + BYTES / 2)->level < 6 && unit_now_ms() < end_ms)
+		write_hot_pages(1);
+	write_hot_pages(50);
+	cr_assert_eq(inject.advised[MADV_UNMERGEABLE], 0);
+	pretend_merged = false;
+	while (!inject.advised[MADV_UNMERGEABLE] && unit_now_ms() < end_ms)
+		write_hot_pages(1);
+	cr_assert_gt(inject.advised[MADV_UNMERGEABLE], 0);
+}

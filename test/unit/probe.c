@@ -43,7 +43,7 @@ Test(probe, tells_what_the_kernel_does)
 	cr_assert_eq(probe.error[SKSM_ABLE_WP_ASYNC], fd < 0 ? -fd : 0);
 	if (fd >= 0)
 		close(fd);
-	if (!sksm_probe_obstacle(&probe))
+	if (!sksm_probe_obstacle(&probe, SKSM_TRACKER_WP))
 		for (int i = 0; i < SKSM_ABLE_PROCMAP_QUERY; i++)
 			cr_assert_eq(probe.error[i], 0);
 }
@@ -66,17 +66,17 @@ Test(probe, obstacles_name_what_is_missing)
 	};
 	struct sksm_probe probe = { 0 };
 
-	cr_assert_null(sksm_probe_obstacle(&probe));
+	cr_assert_null(sksm_probe_obstacle(&probe, SKSM_TRACKER_WP));
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
 		probe.error[needed[i]] = EPERM;
-		cr_assert_not_null(sksm_probe_obstacle(&probe), "%d", needed[i]);
+		cr_assert_not_null(sksm_probe_obstacle(&probe, SKSM_TRACKER_WP), "%d", needed[i]);
 		probe.error[needed[i]] = 0;
 	}
 	/* Without these there is a way. */
 	probe.error[SKSM_ABLE_PROCMAP_QUERY] = ENOTTY;
 	probe.error[SKSM_ABLE_KSM] = EINVAL;
 	probe.error[SKSM_ABLE_MADV_MERGE] = EINVAL;
-	cr_assert_null(sksm_probe_obstacle(&probe));
+	cr_assert_null(sksm_probe_obstacle(&probe, SKSM_TRACKER_WP));
 }
 
 static enum sksm_engine_kind choose(enum sksm_engine_kind asked, bool have_merge, bool have_ksm)

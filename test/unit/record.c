@@ -68,7 +68,7 @@ Test(record, file_names)
 
 Test(record, publish)
 {
-	struct sksm_counters counters = { .tracked = 4096, .spare = { [9] = 5 } };
+	struct sksm_counters counters = { .tracked = 4096, .spare = { [6] = 5 } };
 	struct sksm_record *record, read;
 	const char *reason;
 	struct file file;
@@ -149,7 +149,7 @@ Test(record, foreign_newer_and_corrupt)
 	REFUSED(record->pid = 0, "corrupt");
 	REFUSED(record->pid = 1u << 31, "corrupt");
 	REFUSED(record->state = 0, "corrupt");
-	REFUSED(record->state = SKSM_STATE_EXITED + 1, "corrupt");
+	REFUSED(record->state = SKSM_STATE_EXEC + 1, "corrupt");
 	REFUSED(record->engine = SKSM_ENGINE_NONE + 1, "corrupt");
 	REFUSED(record->tracker = SKSM_TRACKER_DIGEST + 1, "corrupt");
 	REFUSED(record->mode = SKSM_MODE_OFF + 1, "corrupt");
@@ -209,4 +209,73 @@ Test(record, random_bytes)
 		cr_assert_leq(read.mode, SKSM_MODE_OFF);
 	}
 	cr_assert_gt(decoded, 1000);
+}
+
+static void publish_at(struct sksm_record *record, uint64_t saved)
+{
+	struct sksm_counters counters = { .saved = saved, .possible = 2 * saved };
+
+	sksm_record_publish(record, &counters);
+}
+
+Test(record, publishing_keeps_a_history)
+{
+	struct sksm_record *record, read;
+	const char *reason;
+	struct file file;
+
+	record = make_record(&file);
+	publish_at(record, 4096);
+	publish_at(record, 8192);
+	cr_assert_eq(decode(&file, &read, &reason), 0);
+	cr_assert_eq(read.history.count, 1, "too soon for another sample");
+	cr_assert_eq(read.history.list[0].saved, 4096);
+	cr_assert_eq(read.history.list[0].possible, 8192);
+	cr_assert_leq(read.history.list[0].at_ns, read.updated_ns);
+}
+
+Test(record, version_1_has_no_history)
+{
+	struct sksm_record *record, read;
+	const char *reason;
+	struct file file;
+
+	record = make_record(&file);
+	publish_at(record, 4096);
+	record->version = 1;
+	record->history.count = UINT32_MAX;
+	cr_assert_eq(decode(&file, &read, &reason), 0);
+	cr_assert_eq(read.counters.saved, 4096);
+	cr_assert_eq(read.history.count, 0);
+}
+
+/* Killed in the middle of an update, it may have half a history; else it is not ours. */
+Test(record, histories_that_cannot_be)
+{
+	struct sksm_record *record, read;
+	const char *reason;
+	struct file file;
+
+	record = make_record(&file);
+	publish_at(record, 4096);
+	record->history.list[0].at_ns = record->start_ns - 1;
+	cr_assert_eq(decode(&file, &read, &reason), -EINVAL);
+	record->sequence++;
+	cr_assert_eq(decode(&file, &read, &reason), -EAGAIN);
+	cr_assert_eq(read.history.count, 0);
+	cr_assert_eq(read.counters.saved, 4096);
+	REFUSED(record->history.count = SKSM_HISTORY_MAX + 1, "corrupt");
+}
+
+Test(record, what_happened_goes_on)
+{
+	struct sksm_counters from = {
+		.passes = 1, .writes_seen = 2, .cow_breaks = 3, .huge_lost = 4, .twin_writes = 5,
+		.digests = 6, .saved = 7,
+	}, to = { 0 };
+
+	sksm_record_carry(&to, &from);
+	cr_assert_eq(to.passes + to.writes_seen + to.cow_breaks + to.huge_lost + to.twin_writes +
+		     to.digests, 21);
+	cr_assert_eq(to.saved, 0, "what is, is counted anew");
 }

@@ -23,8 +23,8 @@ static inline void scan_setup(void)
 
 	inject_reset();
 	sksm_probe_run(&sksm_sys_kernel, NULL, &probe);
-	if (sksm_probe_obstacle(&probe))
-		unit_skip(sksm_probe_obstacle(&probe));
+	if (sksm_probe_obstacle(&probe, SKSM_TRACKER_WP))
+		unit_skip(sksm_probe_obstacle(&probe, SKSM_TRACKER_WP));
 	uffd = sksm_scan_open_uffd(&inject_sys);
 	cr_assert_geq(uffd, 0);
 	pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);

@@ -60,9 +60,10 @@ Test(tracker, reasons)
 		{ INJECT_OPENAT, 1 }, { INJECT_USERFAULTFD, 1 }, { INJECT_IOCTL, 1 },
 		{ INJECT_COPY_MEMORY, 1 }, { INJECT_MPROTECT, 1 },
 	};
+	const char *const variables[] = { "SKSM_TRACKER=wp", NULL };
 	struct rig rig;
 
-	rig_start(&rig, NULL);
+	rig_start(&rig, variables);
 	sksm_tracker_fini(rig.tracker);
 	for (size_t i = 0; i < sizeof(failing) / sizeof(failing[0]); i++) {
 		unsigned int fds = unit_count_fds();
@@ -71,6 +72,26 @@ Test(tracker, reasons)
 		cr_assert_not(rig_init(&rig), "%s", inject_names[failing[i].op]);
 		cr_assert_str_not_empty(rig.reason);
 		cr_assert_eq(unit_count_fds(), fds, "%s", inject_names[failing[i].op]);
+	}
+	inject_reset();
+	cr_assert(rig_init(&rig), "%s", rig.reason);
+	rig_stop(&rig);
+}
+
+/* What write-protection needs is missing: digests are compared, unless that was not asked for. */
+Test(tracker, falls_back_to_digests)
+{
+	static const enum inject_op failing[] = { INJECT_USERFAULTFD, INJECT_IOCTL };
+	struct rig rig;
+
+	rig_start(&rig, NULL);
+	cr_assert_eq(rig.tracker->kind, SKSM_TRACKER_WP);
+	sksm_tracker_fini(rig.tracker);
+	for (size_t i = 0; i < sizeof(failing) / sizeof(failing[0]); i++) {
+		inject_arm(failing[i], 1, EPERM, true);
+		cr_assert(rig_init(&rig), "%s: %s", inject_names[failing[i]], rig.reason);
+		cr_assert_eq(rig.tracker->kind, SKSM_TRACKER_DIGEST);
+		sksm_tracker_fini(rig.tracker);
 	}
 	inject_reset();
 	cr_assert(rig_init(&rig), "%s", rig.reason);
@@ -224,5 +245,47 @@ Test(tracker, a_converged_process_is_left_alone)
 	pause_ns = sksm_tracker_pass(rig.tracker);
 	cr_assert_eq(pause_ns, second_ns);
 	cr_assert(rig_pass_until(&rig, data + BYTES, 300, RIG_BIT(UNIQUE), 300));
+	rig_stop(&rig);
+}
+
+static uint32_t asked_to_stop;
+static unsigned int copies;
+
+static ssize_t copy_and_ask(void *to, const void *from, size_t size)
+{
+	copies++;
+	asked_to_stop = 1;
+	return sksm_sys_kernel.copy_memory(to, from, size);
+}
+
+/* Whoever holds our thread off waits for it: what is left of a long pass is not done. */
+Test(tracker, a_long_pass_stops_when_asked)
+{
+	/* So that all is ripe in one pass. */
+	static const char *const aged[] = { "SKSM_AGE_MS=100", NULL };
+	struct sksm_sys sys = sksm_sys_kernel;
+	struct rig rig;
+	char *data;
+
+	rig_start(&rig, aged);
+	data = unit_map(BYTES);
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(data + i * PAGE, i + 1);
+	sys.copy_memory = copy_and_ask;
+	rig.tracker->sys = &sys;
+	rig.tracker->stop = &asked_to_stop;
+	for (uint64_t end_ms = unit_now_ms() + RIG_DEADLINE_MS;
+	     !asked_to_stop && unit_now_ms() < end_ms;)
+		rig_pass(&rig, 1);
+	cr_assert(asked_to_stop);
+	/* The block that it was at, not those that follow. */
+	cr_assert_leq(copies, SKSM_BLOCK_PAGES / SKSM_COPY_PAGES);
+	data[0] ^= 1;
+	copies = 0;
+	rig_pass(&rig, 3);
+	cr_assert_eq(copies, 0);
+	asked_to_stop = 0;
+	sys.copy_memory = sksm_sys_kernel.copy_memory;
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(UNIQUE), PAGES));
 	rig_stop(&rig);
 }

@@ -48,12 +48,12 @@ static void change(unsigned int page, uint64_t to)
 }
 
 /* As the kernel sees it: mapped elsewhere too. */
-static unsigned int count_shared_frames(void)
+static unsigned int count_shared_frames(const char *start)
 {
 	unsigned int count = 0;
 
 	for (unsigned int i = 0; i < PAGES; i++) {
-		uint64_t entry = unit_pagemap_entry(data + i * PAGE);
+		uint64_t entry = unit_pagemap_entry(start + i * PAGE);
 
 		count += (entry & SKSM_PM_PRESENT) && !(entry & SKSM_PM_EXCLUSIVE);
 	}
@@ -64,7 +64,7 @@ Test(tracker_merge, own_merges_are_not_taken_for_writes)
 {
 	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(MERGED), PAGES), "%u merged",
 		  rig_count(&rig, data, PAGES, RIG_BIT(MERGED)));
-	cr_assert_eq(count_shared_frames(), PAGES);
+	cr_assert_eq(count_shared_frames(data), PAGES);
 	rig_pass(&rig, 20);
 	cr_assert_eq(rig.tracker->counters.writes_seen, 0);
 	cr_assert_eq(rig.tracker->counters.cow_breaks, 0);
@@ -72,7 +72,7 @@ Test(tracker_merge, own_merges_are_not_taken_for_writes)
 	/* Armed again, or the next write would not be seen; and that undid nothing. */
 	for (unsigned int i = 0; i < PAGES; i++)
 		cr_assert(unit_pagemap_entry(data + i * PAGE) & SKSM_PM_UFFD_WP);
-	cr_assert_eq(count_shared_frames(), PAGES);
+	cr_assert_eq(count_shared_frames(data), PAGES);
 	cr_assert_eq(rig.tracker->counters.pending, 0);
 	expect_content();
 }
@@ -84,7 +84,10 @@ Test(tracker_merge, writes_to_merged_pages_are_cow_breaks)
 	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(MERGED), PAGES));
 	for (unsigned int i = 5; i < PAGES; i += 100, broken++)
 		change(i, content[i] + 1000000 + i);
+	/* Soon after the merge, however slow the machine is. */
+	rig.options.age_ms = 60000;
 	sksm_tracker_pass(rig.tracker);
+	rig.options.age_ms = 0;
 	cr_assert_eq(rig.tracker->counters.cow_breaks, broken);
 	cr_assert_eq(rig.tracker->counters.writes_seen, broken);
 	expect_content();
@@ -136,6 +139,35 @@ Test(tracker_merge, merged_memory_that_goes_away)
 	cr_assert_eq(rig_count(&rig, data + BYTES / 2, PAGES / 2, RIG_BIT(NONE)), PAGES / 2);
 }
 
+/* What the kernel merged before we came to digest it is a twin to others nonetheless. */
+Test(tracker_merge, twins_of_what_was_merged_before)
+{
+	char *marked = unit_map(BYTES), *lone = unit_map(BYTES);
+	unsigned int tries = 0;
+
+	for (unsigned int i = 0; i < PAGES; i++) {
+		unit_fill_page(marked + i * PAGE, 5000 + i % 64);
+		unit_fill_page(lone + i * PAGE, 10000 + i);
+	}
+	cr_assert_eq(madvise(marked, BYTES, MADV_MERGEABLE), 0);
+	while (count_shared_frames(marked) < PAGES && tries++ < 800)
+		unit_sleep_ms(10);
+	cr_assert_eq(count_shared_frames(marked), PAGES);
+	unit_fill_page(lone, 5000);
+	cr_assert(rig_pass_until(&rig, lone, 1, RIG_BIT(MERGED), 1), "%s",
+		  rig_states(&rig, lone, PAGES));
+	cr_assert_eq(rig_count(&rig, marked, PAGES, RIG_BIT(MERGED)), PAGES, "%s",
+		     rig_states(&rig, marked, PAGES));
+	/* Withdrawn like others: where nothing holds it any more, it has no twin. */
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(marked + i * PAGE, 20000 + i);
+	cr_assert(rig_pass_until(&rig, marked, PAGES, RIG_BIT(UNIQUE), PAGES), "%s",
+		  rig_states(&rig, marked, PAGES));
+	unit_fill_page(lone + 512 * PAGE, 5001);
+	cr_assert(rig_pass_until(&rig, lone + 512 * PAGE, 1, RIG_BIT(UNIQUE), 1), "%s",
+		  rig_states(&rig, lone, PAGES));
+}
+
 /* Any change at any time: what the program put there is there. */
 Test(tracker_merge, random_writes_while_merging)
 {
@@ -159,7 +191,7 @@ Test(tracker_merge, random_writes_while_merging)
 	/* And once it is quiet, all twins are merged. */
 	for (unsigned int i = 0; i < PAGES; i++)
 		change(i, i % 64 + 1);
-	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(MERGED), PAGES), "%u merged",
-		  rig_count(&rig, data, PAGES, RIG_BIT(MERGED)));
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(MERGED), PAGES), "%s",
+		  rig_states(&rig, data, PAGES));
 	expect_content();
 }

@@ -23,7 +23,7 @@ static const struct {
 	CALL(setpriority), CALL(prctl), CALL(futex), CALL(gettid), CALL(clock_nanosleep),
 	CALL(pwrite64), CALL(flock), CALL(linkat), CALL(renameat2), CALL(rt_sigprocmask),
 	CALL(set_robust_list), CALL(rseq), CALL(kcmp), CALL(getdents64), CALL(membarrier),
-	CALL(geteuid), CALL(getrusage),
+	CALL(geteuid), CALL(getrusage), CALL(wait4),
 };
 
 static const struct {

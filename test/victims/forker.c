@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * forker [--bytes N] [--children N] [--depth N] [--hold-ms MS] [--how fork|thread|vfork|spawn|
- * clone|bomb]: fill memory, fork children that rewrite parts of it and check all of it, while
+ * clone|bomb] [--borrow] [--kill]: fill memory, fork children that rewrite parts of it and check all of it, while
  * the parent does the same. Children of fork have children themselves down to --depth.
- * "thread" forks from a thread that is not the main one.
+ * "thread" forks from a thread that is not the main one. --borrow: before that, children of vfork
+ * map memory. --kill: the program ends by SIGKILL.
  */
 #include <getopt.h>
 #include <pthread.h>
@@ -20,6 +21,7 @@ extern char **environ;
 
 static size_t bytes = 32 << 20, pages;
 static unsigned int children = 4, depth = 1, hold_ms = 300;
+static bool borrow, end_by_kill;
 static const char *how = "fork";
 static unsigned char *memory;
 static uint64_t *tag;
@@ -70,10 +72,46 @@ static pid_t start_program(bool vforked)
 		return posix_spawnp(&pid, "true", NULL, NULL, arguments, environ) ? -1 : pid;
 	pid = vfork();
 	if (pid == 0) {
+		/* As shells and servers do that start a program for somebody else. */
+		if (seteuid(geteuid()) < 0)
+			_exit(126);
 		execvp(arguments[0], arguments);
 		_exit(127);
 	}
 	return pid;
+}
+
+/* More than the standards allow a child of vfork, and what real ones do. */
+static void map_in_vfork_child(void)
+{
+	pid_t pid = vfork();
+	int status;
+
+	if (pid == 0) {
+		char *arguments[] = { "true", NULL };
+		unsigned char *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE,
+					MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (p == MAP_FAILED || munmap(p, 1 << 20) < 0)
+			_exit(126);
+		execvp(arguments[0], arguments);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+		die("a child of vfork");
+}
+
+/* In a program that has done nothing yet, and in one that has nothing any more. */
+static void borrow_memory(void)
+{
+	void *p;
+
+	map_in_vfork_child();
+	p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED || munmap(p, 1 << 20) < 0)
+		die("mmap");
+	sleep_ms(hold_ms);
+	map_in_vfork_child();
 }
 
 static pid_t start_child(unsigned int number, unsigned int level)
@@ -120,6 +158,7 @@ static void family(unsigned int level)
 		verify("parent");
 	}
 	wait_for(children, level);
+	sleep_ms(hold_ms);
 	verify("parent at its end");
 }
 
@@ -133,7 +172,8 @@ int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{ "bytes", 1, NULL, 'b' }, { "children", 1, NULL, 'c' }, { "depth", 1, NULL, 'd' },
-		{ "hold-ms", 1, NULL, 'm' }, { "how", 1, NULL, 'h' }, { NULL, 0, NULL, 0 }
+		{ "hold-ms", 1, NULL, 'm' }, { "how", 1, NULL, 'h' },
+		{ "borrow", 0, NULL, 'o' }, { "kill", 0, NULL, 'k' }, { NULL, 0, NULL, 0 }
 	};
 	pthread_t thread;
 	int c;
@@ -145,9 +185,13 @@ int main(int argc, char **argv)
 		case 'd': depth = (unsigned int)atoi(optarg); break;
 		case 'm': hold_ms = (unsigned int)atoi(optarg); break;
 		case 'h': how = optarg; break;
+		case 'o': borrow = true; break;
+		case 'k': end_by_kill = true; break;
 		default: return 2;
 		}
 	}
+	if (borrow)
+		borrow_memory();
 	pages = bytes / PAGE;
 	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	tag = calloc(pages, sizeof(*tag));
@@ -163,5 +207,8 @@ int main(int argc, char **argv)
 		family(0);
 	}
 	printf("%u children by %s, depth %u: verified\n", children, how, depth);
+	fflush(stdout);
+	if (end_by_kill)
+		raise(SIGKILL);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ids setuid | setresuid | keepcaps | securebits | raw: started as root with memory to work on,
+ * ids setuid | setresuid | keepcaps | securebits | capset | raw: started as root with memory to work on,
  * give root up as daemons do. Prints the distinct Uid, Gid, Groups and Cap lines of all threads:
  * a thread that keeps what the program gave up shows as a second line.
  */
@@ -13,6 +13,8 @@
 #include <sys/syscall.h>
 
 #include "victim.h"
+
+int capset(cap_user_header_t header, const cap_user_data_t data);
 
 #define NOBODY 65534
 #define LINES_MAX 64
@@ -71,13 +73,14 @@ static void show(const char *what, int result)
 }
 
 /* Keep CAP_NET_BIND_SERVICE only, in this thread: the call knows no other. */
-static void drop_capabilities(void)
+static void drop_capabilities(const char *way)
 {
 	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	const unsigned int kept = 1u << CAP_NET_BIND_SERVICE | 1u << CAP_SETUID | 1u << CAP_SETGID;
 	struct __user_cap_data_struct data[2] = { { kept, kept, 0 } };
 
-	show("capset", (int)syscall(SYS_capset, &header, data));
+	show("capset", strcmp(way, "capset") == 0 ? capset(&header, data) :
+						    (int)syscall(SYS_capset, &header, data));
 }
 
 int main(int argc, char **argv)
@@ -94,11 +97,13 @@ int main(int argc, char **argv)
 
 	if (strcmp(way, "keepcaps") == 0) {
 		show("PR_SET_KEEPCAPS", prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0));
-		drop_capabilities();
+		drop_capabilities(way);
 	}
 	if (strcmp(way, "securebits") == 0)
 		show("PR_SET_SECUREBITS", prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0));
-	if (strcmp(way, "raw") == 0) {
+	if (strcmp(way, "capset") == 0) {
+		drop_capabilities(way);
+	} else if (strcmp(way, "raw") == 0) {
 		/* As Go programs before 1.16 did: one thread only. */
 		show("raw setresuid", (int)syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY));
 	} else {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * limits nofile | as | nproc | closeall | dup2: live under a limit, or do to all descriptors what
+ * limits nofile | as | room | nproc | closeall | dup2: live under a limit, or do to all descriptors what
  * daemons do, and print what the program can see of its descriptors before and after.
  */
 #include <dirent.h>
@@ -97,6 +97,24 @@ static void test_as(void)
 	sleep_ms(300);
 }
 
+/* How much of the limit that it was started with a program has for itself. */
+static void print_room(const char *when)
+{
+	const size_t room = 1100ul << 20;
+	void *taken = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	printf("room %s: %s\n", when, taken == MAP_FAILED ? "no" : "yes");
+	if (taken != MAP_FAILED)
+		munmap(taken, room);
+}
+
+static void test_room(void)
+{
+	print_room("at the start");
+	fill();
+	print_room("later");
+}
+
 static void *idle(void *argument)
 {
 	return argument;
@@ -154,8 +172,8 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*test)(void);
 	} tests[] = {
-		{ "nofile", test_nofile }, { "as", test_as }, { "nproc", test_nproc },
-		{ "closeall", test_closeall }, { "dup2", test_dup2 },
+		{ "nofile", test_nofile }, { "as", test_as }, { "room", test_room },
+		{ "nproc", test_nproc }, { "closeall", test_closeall }, { "dup2", test_dup2 },
 	};
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -165,6 +183,6 @@ int main(int argc, char **argv)
 			verify();
 			return 0;
 		}
-	fprintf(stderr, "usage: limits nofile|as|nproc|closeall|dup2\n");
+	fprintf(stderr, "usage: limits nofile|as|room|nproc|closeall|dup2\n");
 	return 2;
 }

@@ -5,6 +5,7 @@
  * it is for the program. "remap mistake": what no program may do, and what it finds afterwards.
  */
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #include "victim.h"
 
@@ -64,6 +65,49 @@ static unsigned int count_marked(void)
 	return marked;
 }
 
+/* Resize and move what came over a fork. */
+static int work_in_child(size_t bytes)
+{
+	size_t quarter = pages / 4;
+	void *target;
+
+	report("grow in a child", resize(pages, pages + quarter, MREMAP_MAYMOVE));
+	verify(pages);
+	report("shrink in a child", resize(pages + quarter, pages, 0));
+	target = mmap(NULL, 2 * bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		      0);
+	target = mremap(memory, bytes, 2 * bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target);
+	report("move and grow in a child", target != MAP_FAILED);
+	memory = target;
+	verify(pages);
+	for (size_t page = pages; page < 2 * pages; page++)
+		page_write(memory + page * PAGE, tag_of(page));
+	verify(2 * pages);
+	/* Something in the way of growing in place. */
+	target = mmap(memory + 2 * bytes, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS |
+		      MAP_FIXED_NOREPLACE, -1, 0);
+	report("grow elsewhere in a child", resize(2 * pages, 3 * pages, MREMAP_MAYMOVE));
+	verify(2 * pages);
+	target = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	target = mremap(memory, 3 * bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target);
+	report("move and shrink in a child", target != MAP_FAILED);
+	memory = target;
+	verify(pages);
+	return 0;
+}
+
+static void fork_and_wait(size_t bytes)
+{
+	pid_t pid = fork();
+	int status = -1;
+
+	if (pid < 0)
+		die("fork");
+	if (!pid)
+		_exit(work_in_child(bytes));
+	report("child", waitpid(pid, &status, 0) == pid && status == 0);
+}
+
 /* Two mappings of different protection taken for one. */
 static int make_mistake(void)
 {
@@ -93,6 +137,35 @@ static int make_mistake(void)
 	return 0;
 }
 
+/* One mapping, made in two calls: the upper half first. */
+static int move_halves(void)
+{
+	size_t bytes = 16 << 20;
+	unsigned char *target;
+
+	pages = bytes / PAGE;
+	target = mmap(NULL, 2 * bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memory = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (target == MAP_FAILED || memory == MAP_FAILED)
+		die("mmap");
+	if (mmap(memory + bytes / 2, bytes / 2, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+		die("mmap");
+	for (size_t page = pages / 2; page < pages; page++)
+		page_write(memory + page * PAGE, tag_of(page));
+	sleep_ms(500);
+	if (mmap(memory, bytes / 2, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+		die("mmap");
+	for (size_t page = 0; page < pages / 2; page++)
+		page_write(memory + page * PAGE, tag_of(page));
+	target = mremap(memory, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target);
+	report("move in halves", target != MAP_FAILED);
+	memory = target;
+	verify(pages);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	double seconds = argc > 1 ? atof(argv[1]) : 1;
@@ -101,6 +174,8 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "mistake") == 0)
 		return make_mistake();
+	if (argc > 1 && strcmp(argv[1], "halves") == 0)
+		return move_halves();
 	pages = bytes / PAGE;
 	unique = mix(now_ms() ^ (uint64_t)getpid() << 40);
 	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -112,6 +187,7 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	sleep_ms((unsigned int)(seconds * 1000));
 
+	fork_and_wait(bytes);
 	report("grow", resize(pages, pages * 2, MREMAP_MAYMOVE));
 	verify(pages);
 	sleep_ms((unsigned int)(seconds * 500));

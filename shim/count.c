@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Be away while the program counts its threads. Sandboxes look at /proc/self/task before they go
+ * on, by its link count or by its entries, and abort where there is more than one. So whoever
+ * names that directory finds our thread gone, and it stays away for a while.
+ *
+ * The functions are passed on first and the path is looked at afterwards, when they succeeded: by
+ * then it is known to be readable. What was counted with us is counted once more. Lookups by bare
+ * system calls, and those inside glibc (nftw, glob), are not seen.
+ *
+ * The functions behind the hooks are looked up when they are first called, or when the shim wakes:
+ * the constructor has no time for them.
+ */
+#include "shim.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "tracker/sys.h"
+
+/* From counting to the sandbox that it was for. */
+#define AWAY_NS 2000000000ull
+
+/* Behind "self" or our pid. NULL: another process, or no process. */
+static const char *skip_process(const char *path)
+{
+	uint32_t pid = 0;
+
+	if (strncmp(path, "self/", 5) == 0)
+		return path + 5;
+	for (; *path >= '0' && *path <= '9'; path++)
+		pid = pid * 10 + (uint32_t)(*path - '0');
+	/* A shim that sleeps does not ask for its pid; whoever has one to give has no thread yet. */
+	return pid && *path == '/' && shim_active() && pid == shim.control->pid ? path + 1 : NULL;
+}
+
+/* Relative paths are those below a descriptor of /proc or of /proc/PID. */
+static bool names_tasks(const char *path)
+{
+	bool is_absolute = *path == '/';
+
+	if (is_absolute && strncmp(path, "/proc/", 6) != 0)
+		return false;
+	if (is_absolute || strncmp(path, "task", 4) != 0)
+		path = skip_process(is_absolute ? path + 6 : path);
+	if (!path || strncmp(path, "task", 4) != 0)
+		return false;
+	for (path += 4; *path == '/' || *path == '.'; path++)
+		;
+	return !*path;
+}
+
+/* True: our thread was there, or may have been. */
+static bool step_aside(void)
+{
+	struct shim_control *control = shim.control;
+	int saved_errno = errno;
+
+	/* A shim that sleeps has no thread, and is to have none for a while. */
+	__atomic_store_n(&shim.away_until_ns, shim_coarse_ns() + AWAY_NS, __ATOMIC_SEQ_CST);
+	if (!shim_active() || !control->alive ||
+	    control->pid != (uint32_t)sksm_call0(SYS_getpid))
+		return false;
+	shim_thread_hold();
+	shim_thread_release();
+	errno = saved_errno;
+	return true;
+}
+
+static bool is_counting(const char *path)
+{
+	return (shim_active() || shim.sleep) && !shim.sandboxed && names_tasks(path) &&
+	       step_aside();
+}
+
+#define STATS(X) \
+	X(stat, (const char *path, struct stat *buf), (path, buf)) \
+	X(stat64, (const char *path, struct stat64 *buf), (path, buf)) \
+	X(lstat, (const char *path, struct stat *buf), (path, buf)) \
+	X(lstat64, (const char *path, struct stat64 *buf), (path, buf)) \
+	X(fstatat, (int fd, const char *path, struct stat *buf, int flags), \
+	  (fd, path, buf, flags)) \
+	X(fstatat64, (int fd, const char *path, struct stat64 *buf, int flags), \
+	  (fd, path, buf, flags)) \
+	X(statx, (int fd, const char *path, int flags, unsigned int mask, struct statx *buf), \
+	  (fd, path, flags, mask, buf)) \
+	/* What those before glibc 2.33 are, in programs that were built with it. */ \
+	X(__xstat, (int version, const char *path, struct stat *buf), (version, path, buf)) \
+	X(__xstat64, (int version, const char *path, struct stat64 *buf), (version, path, buf)) \
+	X(__lxstat, (int version, const char *path, struct stat *buf), (version, path, buf)) \
+	X(__lxstat64, (int version, const char *path, struct stat64 *buf), \
+	  (version, path, buf)) \
+	X(__fxstatat, (int version, int fd, const char *path, struct stat *buf, int flags), \
+	  (version, fd, path, buf, flags)) \
+	X(__fxstatat64, (int version, int fd, const char *path, struct stat64 *buf, int flags), \
+	  (version, fd, path, buf, flags))
+
+#define OPENS(X) \
+	X(open, (const char *path, int flags, ...), (path, flags, mode), true) \
+	X(open64, (const char *path, int flags, ...), (path, flags, mode), true) \
+	X(openat, (int fd, const char *path, int flags, ...), (fd, path, flags, mode), true) \
+	X(openat64, (int fd, const char *path, int flags, ...), (fd, path, flags, mode), true)
+
+/* Of _FORTIFY_SOURCE, where the flags are no constant. */
+#define OPENS_2(X) \
+	X(__open_2, (const char *path, int flags), (path, flags)) \
+	X(__open64_2, (const char *path, int flags), (path, flags)) \
+	X(__openat_2, (int fd, const char *path, int flags), (fd, path, flags)) \
+	X(__openat64_2, (int fd, const char *path, int flags), (fd, path, flags))
+
+#define DECLARE(name, parameters, ...) static int (*real_##name) parameters;
+STATS(DECLARE)
+OPENS(DECLARE)
+OPENS_2(DECLARE)
+static DIR *(*real_opendir)(const char *);
+
+#define RESOLVE(name, parameters, ...) \
+	if (!real_##name) \
+		real_##name = (int (*) parameters)dlsym(RTLD_NEXT, #name);
+
+void shim_count_resolve(void)
+{
+	STATS(RESOLVE)
+	OPENS(RESOLVE)
+	OPENS_2(RESOLVE)
+	if (!real_opendir)
+		real_opendir = (DIR *(*)(const char *))dlsym(RTLD_NEXT, "opendir");
+}
+
+/* A C library without such a function: nobody was linked to it. */
+static int not_there(void)
+{
+	errno = ENOSYS;
+	return -1;
+}
+
+#define DEFINE_STAT(name, parameters, arguments) \
+	SHIM_EXPORT int name parameters; \
+	SHIM_EXPORT int name parameters \
+	{ \
+		int result; \
+\
+		RESOLVE(name, parameters) \
+		if (!real_##name) \
+			return not_there(); \
+		result = real_##name arguments; \
+		if (!result && is_counting(path)) \
+			result = real_##name arguments; \
+		return result; \
+	}
+STATS(DEFINE_STAT)
+
+/* Whose entries are read is read later. */
+#define DEFINE_OPEN(name, parameters, arguments, ...) \
+	SHIM_EXPORT int name parameters \
+	{ \
+		va_list args; \
+		mode_t mode = 0; \
+		int result; \
+\
+		if (__OPEN_NEEDS_MODE(flags)) { \
+			va_start(args, flags); \
+			mode = va_arg(args, mode_t); \
+			va_end(args); \
+		} \
+		RESOLVE(name, parameters) \
+		if (!real_##name) \
+			return not_there(); \
+		result = real_##name arguments; \
+		if (result >= 0) \
+			is_counting(path); \
+		return result; \
+	}
+OPENS(DEFINE_OPEN)
+
+#define DEFINE_OPEN_2(name, parameters, arguments) \
+	SHIM_EXPORT int name parameters; \
+	SHIM_EXPORT int name parameters \
+	{ \
+		int result; \
+\
+		RESOLVE(name, parameters) \
+		if (!real_##name) \
+			return not_there(); \
+		result = real_##name arguments; \
+		if (result >= 0) \
+			is_counting(path); \
+		return result; \
+	}
+OPENS_2(DEFINE_OPEN_2)
+
+SHIM_EXPORT DIR *opendir(const char *path)
+{
+	DIR *result;
+
+	if (!real_opendir)
+		shim_count_resolve();
+	result = real_opendir(path);
+	if (result)
+		is_counting(path);
+	return result;
+}
