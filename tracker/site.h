@@ -118,7 +118,7 @@ uint64_t sksm_site_stack(struct sksm_sites *sites, const struct sksm_unwinder *u
 /* Events are in the order of their tickets. */
 static inline uint64_t sksm_site_ticket(struct sksm_sites *sites)
 {
-	return __atomic_add_fetch(&sites->sequence, 2, __ATOMIC_RELAXED);
+	return __atomic_add_fetch(&sites->sequence, 2, __ATOMIC_ACQ_REL);
 }
 
 /* [@start, @end) was mapped by @stack, after the call; or, with 0, is to be unmapped, before it. */

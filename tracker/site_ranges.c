@@ -172,15 +172,21 @@ static void sort_events(struct taken *list, unsigned int count)
 		}
 }
 
+/*
+ * The events with tickets from before the first look: whatever happened before one of them is in
+ * the table by then. Of later ones we might meet the second and have passed where the first stands;
+ * they are for the next time.
+ */
 static unsigned int read_events(struct sksm_sites *sites, struct taken *ret)
 {
+	const uint64_t now = __atomic_load_n(&sites->sequence, __ATOMIC_ACQUIRE);
 	unsigned int count = 0;
 
 	for (unsigned int i = 0; i < SKSM_SITE_EVENTS; i++) {
 		struct sksm_site_event *event = &sites->events[i];
 		uint64_t state = __atomic_load_n(&event->state, __ATOMIC_ACQUIRE);
 
-		if (!state || state & 1)
+		if (!state || state & 1 || state > now)
 			continue;
 		ret[count].event = *event;
 		ret[count].event.state = state;

@@ -259,6 +259,20 @@ Test(site, many_threads)
 	expect("0-8:1 64-72:65 128-136:129 192-200:193");
 }
 
+/* The look may have passed what came before it. */
+Test(site, later_than_the_look)
+{
+	const uint64_t next = sites->sequence + 6;
+
+	note(0, 8, 1);
+	sksm_site_note(sites, pid, next, BASE + 4 * PAGE, BASE + 12 * PAGE, 0);
+	note(16, 24, 2);
+	expect("0-8:1 16-24:2");
+	sites->sequence = next;
+	note(32, 40, 3);
+	expect("0-4:1 16-24:2 32-40:3");
+}
+
 static uintptr_t returns_to;
 
 static __attribute__((noinline, noclone)) uint64_t stack_of(const struct sksm_unwinder *unwinder,
