@@ -36,7 +36,9 @@ static const char *skip_process(const char *path)
 		return path + 5;
 	for (; *path >= '0' && *path <= '9'; path++)
 		pid = pid * 10 + (uint32_t)(*path - '0');
-	/* A shim that sleeps does not ask for its pid; whoever has one to give has no thread yet. */
+	/*
+	 * A shim that sleeps does not ask for its pid; whoever has one to give has no thread yet.
+	 */
 	return pid && *path == '/' && shim_active() && pid == shim.control->pid ? path + 1 : NULL;
 }
 
@@ -102,10 +104,10 @@ static bool is_counting(const char *path)
 	  (version, fd, path, buf, flags))
 
 #define OPENS(X) \
-	X(open, (const char *path, int flags, ...), (path, flags, mode), true) \
-	X(open64, (const char *path, int flags, ...), (path, flags, mode), true) \
-	X(openat, (int fd, const char *path, int flags, ...), (fd, path, flags, mode), true) \
-	X(openat64, (int fd, const char *path, int flags, ...), (fd, path, flags, mode), true)
+	X(open, (const char *path, int flags, ...), (path, flags, mode)) \
+	X(open64, (const char *path, int flags, ...), (path, flags, mode)) \
+	X(openat, (int fd, const char *path, int flags, ...), (fd, path, flags, mode)) \
+	X(openat64, (int fd, const char *path, int flags, ...), (fd, path, flags, mode))
 
 /* Of _FORTIFY_SOURCE, where the flags are no constant. */
 #define OPENS_2(X) \
@@ -140,15 +142,18 @@ static int not_there(void)
 	return -1;
 }
 
+#define NEED(name, parameters) \
+	RESOLVE(name, parameters) \
+	if (!real_##name) \
+		return not_there();
+
 #define DEFINE_STAT(name, parameters, arguments) \
 	SHIM_EXPORT int name parameters; \
 	SHIM_EXPORT int name parameters \
 	{ \
 		int result; \
 \
-		RESOLVE(name, parameters) \
-		if (!real_##name) \
-			return not_there(); \
+		NEED(name, parameters) \
 		result = real_##name arguments; \
 		if (!result && is_counting(path)) \
 			result = real_##name arguments; \
@@ -157,25 +162,26 @@ static int not_there(void)
 STATS(DEFINE_STAT)
 
 /* Whose entries are read is read later. */
-#define DEFINE_OPEN(name, parameters, arguments, ...) \
+static int opened(int fd, const char *path)
+{
+	if (fd >= 0)
+		is_counting(path);
+	return fd;
+}
+
+#define DEFINE_OPEN(name, parameters, arguments) \
 	SHIM_EXPORT int name parameters \
 	{ \
 		va_list args; \
 		mode_t mode = 0; \
-		int result; \
 \
 		if (__OPEN_NEEDS_MODE(flags)) { \
 			va_start(args, flags); \
 			mode = va_arg(args, mode_t); \
 			va_end(args); \
 		} \
-		RESOLVE(name, parameters) \
-		if (!real_##name) \
-			return not_there(); \
-		result = real_##name arguments; \
-		if (result >= 0) \
-			is_counting(path); \
-		return result; \
+		NEED(name, parameters) \
+		return opened(real_##name arguments, path); \
 	}
 OPENS(DEFINE_OPEN)
 
@@ -183,15 +189,8 @@ OPENS(DEFINE_OPEN)
 	SHIM_EXPORT int name parameters; \
 	SHIM_EXPORT int name parameters \
 	{ \
-		int result; \
-\
-		RESOLVE(name, parameters) \
-		if (!real_##name) \
-			return not_there(); \
-		result = real_##name arguments; \
-		if (result >= 0) \
-			is_counting(path); \
-		return result; \
+		NEED(name, parameters) \
+		return opened(real_##name arguments, path); \
 	}
 OPENS_2(DEFINE_OPEN_2)
 

@@ -227,7 +227,9 @@ long shim_mremap_pieces(void *addr, size_t old_bytes, size_t new_bytes, int flag
 
 	if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED) || !job.old_bytes || !job.new_bytes)
 		return -EFAULT;
-	/* A handler in the child would run in the program's memory and believe itself the program. */
+	/*
+	 * A handler in the child would run in the program's memory and believe itself the program.
+	 */
 	if (sksm_call4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(all)))
 		return -EFAULT;
 	pid = shim_clone(CLONE_VM | CLONE_VFORK, stack + sizeof(stack), NULL, NULL, NULL, work,

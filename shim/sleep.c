@@ -2,7 +2,8 @@
 /*
  * Sleeping and waking. Most processes of a machine live for a few milliseconds, and what the shim
  * needs of the kernel takes longer than their exec. So the constructor only reserves addresses.
- * The shim comes up when the program maps memory that is worth it or waits for something; until then it costs a load and a branch.
+ * The shim comes up when the program maps memory that is worth it or waits for something; until
+ * then it costs a load and a branch.
  *
  * Children inherit the sleep; each wakes for itself.
  */

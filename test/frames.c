@@ -324,7 +324,8 @@ int main(int argc, char **argv)
 			break;
 	}
 	if (!zero_left || i >= argc || argv[i][0] == '-') {
-		fprintf(stderr, "usage: frames [--threshold BYTES] [--min-saved-percent P] PID...\n");
+		fprintf(stderr,
+			"usage: frames [--threshold BYTES] [--min-saved-percent P] PID...\n");
 		return 2;
 	}
 	for (; i < argc; i++) {

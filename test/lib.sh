@@ -203,16 +203,7 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# wait_until SECONDS COMMAND...: true as soon as the command is.
-wait_until() {
-	local end=$((SECONDS + $1 + 1))
-
-	shift
-	while ! "$@" >/dev/null 2>&1; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.1
-	done
-}
+. "$SKSM_TEST_SOURCE/test/wait.lib.sh"
 
 # start NAME COMMAND...: in the background; its output goes to NAME.out and NAME.err, its pid to
 # $pid and the file NAME.pid unless the command writes that itself.

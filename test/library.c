@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * library PAGES: what libsksm promises, one line for each. Two equal ranges, a unique one, one that is
- * not added; ksmd is to run.
+ * library PAGES: what libsksm promises, one line for each. Two equal ranges, a unique one, one that
+ * is not added; ksmd is to run.
  */
 #include <errno.h>
 #include <fcntl.h>

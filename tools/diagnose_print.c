@@ -84,8 +84,8 @@ static void print_process(const struct sksm_entry *entry, const struct sksm_host
 	char size[SKSM_TEXT_SIZE_MAX];
 	size_t count, i;
 
-	printf("%s (%" PRIu32 "), %s, %s in memory:\n", entry->comm, entry->record.pid, entry->state,
-	       sksm_text_size(entry->record.counters.resident, size));
+	printf("%s (%" PRIu32 "), %s, %s in memory:\n", entry->comm, entry->record.pid,
+	       entry->state, sksm_text_size(entry->record.counters.resident, size));
 	if (*entry->dormant)
 		printf("  nothing is tracked: %s\n", entry->dormant);
 	sksm_diagnose_process(entry, host, findings, &count);
@@ -95,7 +95,8 @@ static void print_process(const struct sksm_entry *entry, const struct sksm_host
 			printf("          what helps: %s\n", findings[i].remedy);
 	}
 	if (!count && !*entry->dormant)
-		printf("  nothing of it was large enough to be tracked, or it ended before a look\n");
+		printf("  nothing of it was large enough to be tracked, or it ended before a "
+		       "look\n");
 }
 
 static void print_contents(const struct sksm_near *near)

@@ -30,7 +30,9 @@
 #define KSMD_SHARE 0.5
 #define KSMD_SAVED_UP_NS 1e9
 #define LIBRARY_SAVED_UP_S 10.0
-/* Our own memory: per page that is watched, per entry of the index, per process (docs/policy.md). */
+/*
+ * Our own memory: per page that is watched, per entry of the index, per process (docs/policy.md).
+ */
 #define OWN_PER_PAGE (0.0022 * SKSM_PAGE_BYTES)
 #define OWN_PER_ENTRY 8.0
 #define OWN_PER_PROCESS (512.0 * 1024)

@@ -60,16 +60,13 @@ static int choose_areas(struct sksm_pages *pages, const struct sksm_options *opt
 {
 	struct choosing choosing = { .pages = pages };
 	struct sksm_vma vma, before = { 0 };
-	int fd = sksm_process_open(pages->pid, "maps");
-	FILE *maps = fd < 0 ? NULL : fdopen(fd, "r");
 	char *line = NULL;
 	size_t size = 0;
+	FILE *maps;
+	int error = sksm_process_stream(pages->pid, "maps", &maps);
 
-	if (!maps) {
-		if (fd >= 0)
-			close(fd);
-		return fd < 0 ? fd : -ENOMEM;
-	}
+	if (error)
+		return error;
 	while (getline(&line, &size, maps) > 0) {
 		line[strcspn(line, "\n")] = '\0';
 		if (!sksm_map_parse_line(line, &vma))

@@ -109,7 +109,8 @@ static int replace_file(const char *path, const char *json)
 int sksm_html(const struct sksm_census *census, const struct sksm_host *host, const char *path)
 {
 	struct json_object *data = data_object(census, host);
-	const char *json = data ? json_object_to_json_string_ext(data, JSON_C_TO_STRING_PLAIN) : NULL;
+	const char *json =
+		data ? json_object_to_json_string_ext(data, JSON_C_TO_STRING_PLAIN) : NULL;
 	int error = json ? 0 : -ENOMEM;
 
 	if (json && !strcmp(path, "-"))

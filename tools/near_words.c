@@ -41,7 +41,9 @@ static bool is_time(uint64_t value)
 	return false;
 }
 
-/* glibc: the size, a multiple of 16, and in its low bits flags, of which "previous in use" is set. */
+/*
+ * glibc: the size, a multiple of 16, and in its low bits flags, of which "previous in use" is set.
+ */
 static bool is_header(uint64_t value)
 {
 	return value < HEADER_MAX && (value & 9) == 1 && value > 16;

@@ -92,16 +92,13 @@ static int take_line(struct reading *reading, char *line)
 static int read_areas(struct sksm_pages *pages)
 {
 	struct reading reading = { .pages = pages };
-	int fd = sksm_process_open(pages->pid, "smaps"), error = 0;
-	FILE *smaps = fd < 0 ? NULL : fdopen(fd, "r");
 	char *line = NULL;
 	size_t size = 0;
+	FILE *smaps;
+	int error = sksm_process_stream(pages->pid, "smaps", &smaps);
 
-	if (!smaps) {
-		if (fd >= 0)
-			close(fd);
-		return fd < 0 ? fd : -ENOMEM;
-	}
+	if (error)
+		return error;
 	while (!error && getline(&line, &size, smaps) > 0)
 		error = take_line(&reading, line);
 	if (!error && ferror(smaps))
@@ -162,7 +159,8 @@ const struct sksm_pages_area *sksm_pages_area_of(const struct sksm_pages *pages,
  * Not by process_vm_readv, which pins what it reads: the kernel would undo every merge for that
  * (docs/kernel.md).
  */
-static ssize_t read_memory(const struct sksm_pages *pages, uint64_t address, void *ret, size_t bytes)
+static ssize_t read_memory(const struct sksm_pages *pages, uint64_t address, void *ret,
+			   size_t bytes)
 {
 	return pread(pages->mem, ret, bytes, (off_t)address);
 }

@@ -19,7 +19,8 @@ struct sksm_pages_area {
 	uint64_t start;
 	uint64_t end;
 	uint64_t rss;
-	char name[SKSM_PAGES_NAME_MAX];	/* as in smaps: "[heap]", "[anon:...]", a file; may be empty */
+	char name[SKSM_PAGES_NAME_MAX]; /* as in smaps: "[heap]", "[anon:...]", a file; may be empty
+					 */
 	bool mergeable;			/* private, readable, not sensitive */
 	bool marked;			/* MADV_MERGEABLE, or the like */
 };

@@ -102,6 +102,19 @@ int sksm_process_open(pid_t pid, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
+int sksm_process_stream(pid_t pid, const char *name, FILE **ret)
+{
+	int fd = sksm_process_open(pid, name);
+
+	if (fd < 0)
+		return fd;
+	*ret = fdopen(fd, "r");
+	if (*ret)
+		return 0;
+	close(fd);
+	return -ENOMEM;
+}
+
 bool sksm_process_matches(const struct sksm_record *record, uid_t owner)
 {
 	struct sksm_process process;
@@ -145,16 +158,12 @@ static bool maps_record(pid_t pid, const struct sksm_place_record *found,
 	bool mapped = false;
 	size_t size = 0;
 	ino_t inode;
-	int fd, path;
+	int error, path;
 	FILE *maps;
 
-	fd = sksm_process_open(pid, "maps");
-	maps = fd < 0 ? NULL : fdopen(fd, "r");
-	if (!maps) {
-		if (fd >= 0)
-			close(fd);
-		return if_unreadable && fd != -ENOENT && fd != -ESRCH;
-	}
+	error = sksm_process_stream(pid, "maps", &maps);
+	if (error)
+		return if_unreadable && error != -ENOENT && error != -ESRCH;
 	snprintf(tail, sizeof(tail), "/%s/records/%s", found->domain, found->name);
 	while (!mapped && getline(&line, &size, maps) > 0) {
 		if (sscanf(line, "%*x-%*x %*s %*x %x:%x %lu %n", &major, &minor, &inode,

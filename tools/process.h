@@ -36,6 +36,9 @@ bool sksm_process_has_uid(pid_t pid, uid_t uid);
  */
 int sksm_process_open(pid_t pid, const char *name);
 
+/* The same as a stream. 0 or -errno. */
+int sksm_process_stream(pid_t pid, const char *name, FILE **ret);
+
 /*
  * True where @record (made by a process with a file of @owner) can be about the process that has
  * its pid now: that one lives, did not start later, and runs for that user. Cheap.

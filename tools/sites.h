@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which place in which program made the memory: the files of call sites of the processes of a census
- * (tracker/site_file.h), put together. A site of several processes is one.
+ * Which place in which program made the memory: the files of call sites of the processes of a
+ * census (tracker/site_file.h), put together. A site of several processes is one.
  */
 #ifndef SKSM_SITES_H
 #define SKSM_SITES_H

@@ -43,19 +43,15 @@ static int is_mergeable(const char *line)
 
 int sksm_smaps_mergeable(pid_t pid, struct sksm_smaps_range **ret, size_t *ret_count)
 {
-	int fd = sksm_process_open(pid, "smaps"), error = 0;
 	struct ranges ranges = { 0 };
 	uint64_t start = 0, end = 0;
 	char *line = NULL;
 	size_t size = 0;
 	FILE *smaps;
+	int error = sksm_process_stream(pid, "smaps", &smaps);
 
-	smaps = fd < 0 ? NULL : fdopen(fd, "r");
-	if (!smaps) {
-		if (fd >= 0)
-			close(fd);
-		return fd < 0 ? fd : -ENOMEM;
-	}
+	if (error)
+		return error;
 	while (!error && getline(&line, &size, smaps) > 0) {
 		/* Only the first line of a mapping starts with a digit or a small letter. */
 		if (line[0] >= 'a' || (line[0] >= '0' && line[0] <= '9'))

@@ -34,8 +34,8 @@ struct sksm_symbols {
 };
 
 /*
- * What is at @address, as the symbols of @module count. 0 or -ENOMEM. An unknown place is one symbol
- * without a function.
+ * What is at @address, as the symbols of @module count. 0 or -ENOMEM. An unknown place is one
+ * symbol without a function.
  */
 int sksm_symbol_find(struct sksm_symbol_module *module, uint64_t address,
 		     struct sksm_symbols *ret);

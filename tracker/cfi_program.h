@@ -48,7 +48,8 @@ static inline void sksm_cfi_skip_bytes(struct sksm_cfi_reader *r, uint64_t bytes
 	r->p += bytes;
 }
 
-static inline uint64_t sksm_cfi_read_uleb(struct sksm_cfi_reader *r)
+/* The bits of an LEB128 number; *ret_sign: those above them, if it is a signed one and negative. */
+static inline uint64_t sksm_cfi_read_leb(struct sksm_cfi_reader *r, uint64_t *ret_sign)
 {
 	unsigned int shift = 0;
 	uint64_t value = 0;
@@ -60,24 +61,22 @@ static inline uint64_t sksm_cfi_read_uleb(struct sksm_cfi_reader *r)
 			value |= (uint64_t)(byte & 0x7f) << shift;
 		shift += 7;
 	} while (byte & 0x80);
+	*ret_sign = shift < 64 && byte & 0x40 ? ~0ull << shift : 0;
 	return value;
+}
+
+static inline uint64_t sksm_cfi_read_uleb(struct sksm_cfi_reader *r)
+{
+	uint64_t sign;
+
+	return sksm_cfi_read_leb(r, &sign);
 }
 
 static inline int64_t sksm_cfi_read_sleb(struct sksm_cfi_reader *r)
 {
-	unsigned int shift = 0;
-	uint64_t value = 0;
-	uint8_t byte;
+	uint64_t sign, value = sksm_cfi_read_leb(r, &sign);
 
-	do {
-		byte = (uint8_t)sksm_cfi_read_bytes(r, 1);
-		if (shift < 64)
-			value |= (uint64_t)(byte & 0x7f) << shift;
-		shift += 7;
-	} while (byte & 0x80);
-	if (shift < 64 && byte & 0x40)
-		value |= ~0ull << shift;
-	return (int64_t)value;
+	return (int64_t)(value | sign);
 }
 
 static inline uint64_t sksm_cfi_read_encoded(struct sksm_cfi_reader *r, uint8_t encoding)

@@ -7,7 +7,9 @@
 #include "sys.h"
 #include "tracker.h"
 
-/* Digested pages are compared again once in so many times what it took to see that they are calm. */
+/*
+ * Digested pages are compared again once in so many times what it took to see that they are calm.
+ */
 #define AGAIN_FACTOR 16
 
 /* The entries of pages [from, to) of a block into their places in tracker->pagemap. */
@@ -63,7 +65,9 @@ static uint64_t judge_page(struct sksm_tracker *tracker, struct sksm_block *bloc
 		break;
 	case SKSM_PAGE_MERGED:
 	case SKSM_PAGE_ZERO:
-		/* Ours alone: written, or the others have left. 0: merged before it was digested. */
+		/*
+		 * Ours alone: written, or the others have left. 0: merged before it was digested.
+		 */
 		differs = !shared && sksm_block_digest(block, page) &&
 			  is_differing(tracker, block, page);
 		break;

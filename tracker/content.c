@@ -74,7 +74,10 @@ static bool is_ripe(const struct sksm_tracker *tracker, const struct sksm_block 
 	return passed >= tracker->age_ticks << block->age_shift || passed > 200;
 }
 
-/* Pages that fork shares gain nothing; merged ones help twins elsewhere; those in swap would have to be read in. */
+/*
+ * Pages that fork shares gain nothing; merged ones help twins elsewhere; those in swap would have
+ * to be read in.
+ */
 static bool is_worth_digesting(struct sksm_tracker *tracker, struct sksm_block *block,
 			       unsigned int page)
 {

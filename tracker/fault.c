@@ -210,7 +210,8 @@ void sksm_fault_parse(char *const envp[])
 	for (; envp && *envp; envp++) {
 		const char *text = *envp;
 
-		if (strncmp(text, "SKSM_FAULT_LOG=", 15) == 0 && strlen(text) - 15 < sizeof(log_path))
+		if (strncmp(text, "SKSM_FAULT_LOG=", 15) == 0 &&
+		    strlen(text) - 15 < sizeof(log_path))
 			memcpy(log_path, text + 15, strlen(text) - 14);
 		if (strncmp(text, "SKSM_FAULT=", 11) != 0)
 			continue;

@@ -48,8 +48,8 @@ static void page_merged(struct sksm_tracker *tracker, struct sksm_block *block,
 		sksm_block_set_digest(block, page, tracker->digester.zero);
 	sksm_note_merge(tracker, block);
 	/*
-	 * The engine may merge what lies in a marked run before it was digested. Twins elsewhere can
-	 * find it only once it is (content.c); until then 0 stands for nothing to withdraw.
+	 * The engine may merge what lies in a marked run before it was digested. Twins elsewhere
+	 * can find it only once it is (content.c); until then 0 stands for nothing to withdraw.
 	 */
 	block->undigested |= !zero && !sksm_block_digest(block, page);
 	sksm_block_set(&tracker->blocks, block, page, zero ? SKSM_PAGE_ZERO : SKSM_PAGE_MERGED);

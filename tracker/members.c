@@ -112,7 +112,8 @@ static int read_members(struct sksm_index *index, struct sksm_members_header *re
 }
 
 /* Make an empty table and name it in the header. The lock is held. */
-static int make_table(struct sksm_index *index, struct sksm_members_header *header, unsigned int order)
+static int make_table(struct sksm_index *index, struct sksm_members_header *header,
+		      unsigned int order)
 {
 	struct sksm_table_header table = { .magic = TABLE_MAGIC, .order = order };
 	char name[32], old[32];
@@ -128,7 +129,8 @@ static int make_table(struct sksm_index *index, struct sksm_members_header *head
 	if (sksm_write_at(fd, &table, sizeof(table), 0) != sizeof(table))
 		error = -ENOSPC;
 	if (!error)
-		error = index->sys->ftruncate(fd, SKSM_TABLE_HEADER + sksm_index_table_bytes(order));
+		error = index->sys->ftruncate(fd,
+					      SKSM_TABLE_HEADER + sksm_index_table_bytes(order));
 	index->sys->close(fd);
 	if (error)
 		return error;
@@ -192,7 +194,8 @@ static int join(struct sksm_index *index, uint64_t pages)
 
 	if (error) {
 		/* New or damaged: begin again; the others notice the new generation. */
-		header = (struct sksm_members_header){ .generation = sksm_clock_ns(CLOCK_REALTIME) };
+		header =
+			(struct sksm_members_header){ .generation = sksm_clock_ns(CLOCK_REALTIME) };
 		memset(index->members, 0, SKSM_INDEX_MEMBERS * sizeof(*member));
 		index->now_ns = clock_now(index);
 		index->members_used = 0;
@@ -280,8 +283,8 @@ void sksm_index_close(struct sksm_index *index)
 	uint32_t nobody = 0;
 
 	if (index->me)
-		sksm_write_at(index->members_fd, &nobody, sizeof(nobody), sksm_member_offset(index->slot) +
-			 offsetof(struct sksm_member, pid));
+		sksm_write_at(index->members_fd, &nobody, sizeof(nobody),
+			      sksm_member_offset(index->slot) + offsetof(struct sksm_member, pid));
 	index->sys->close(index->members_fd);
 	index->sys->close(index->fd);
 	sksm_arena_free(index->arena, index->members,

@@ -82,8 +82,9 @@ static bool is_absurd(const struct sksm_counters *counters)
 	for (; value <= &counters->debt; value++)
 		if (*value >> 57)
 			return true;
-	return counters->pending >> 57 || counters->possible >> 57 || counters->own >> 57 || counters->huge_kept >> 57 ||
-	       counters->shared_unmergeable >> 57 || counters->sensitive_skipped >> 57;
+	return counters->pending >> 57 || counters->possible >> 57 || counters->own >> 57 ||
+	       counters->huge_kept >> 57 || counters->shared_unmergeable >> 57 ||
+	       counters->sensitive_skipped >> 57;
 }
 
 /* Length of the UTF-8 character at @text that JSON and a terminal can take; 0: none. */

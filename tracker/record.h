@@ -120,7 +120,8 @@ void sksm_record_carry(struct sksm_counters *to, const struct sksm_counters *fro
  * *ret_reason ("truncated", "not a record", "a newer version (9)"...) where they are no record
  * that this version can read; -EAGAIN where an update was under way: read the file again, but a
  * process killed in that moment leaves it so for good, so @ret is filled in nonetheless.
- * A record of version 1 comes out with an empty history. Never trusts a byte: strings come out terminated and printable, enums within their range.
+ * A record of version 1 comes out with an empty history. Never trusts a byte: strings come out
+ * terminated and printable, enums within their range.
  */
 int sksm_record_decode(struct sksm_record *ret, const void *data, size_t length,
 		       const char **ret_reason);

@@ -29,8 +29,8 @@ static bool map_file(const struct sksm_sys *sys, int dir_fd, struct sksm_record 
 		return false;
 	}
 	/*
-	 * A child inherits the mapping, so that no hole opens there, but not the pointer to it: what
-	 * holds it is wiped on fork, or asks for the pid.
+	 * A child inherits the mapping, so that no hole opens there, but not the pointer to it:
+	 * what holds it is wiped on fork, or asks for the pid.
 	 */
 	return true;
 }

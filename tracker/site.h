@@ -109,8 +109,8 @@ struct sksm_sites {
 /* ---- for hooks: async-signal-safe, from any thread; @pid is the calling process ---- */
 
 /*
- * The stack above @frame, @frames (1 to SKSM_SITE_FRAMES_MAX) at most. Its id; 0 where there is none
- * or no room. About 150 ns for one that was seen before.
+ * The stack above @frame, @frames (1 to SKSM_SITE_FRAMES_MAX) at most. Its id; 0 where there is
+ * none or no room. About 150 ns for one that was seen before.
  */
 uint64_t sksm_site_stack(struct sksm_sites *sites, const struct sksm_unwinder *unwinder,
 			 struct sksm_frame frame, unsigned int frames, uint32_t pid);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The file of call sites of one process, beside its record: PID-START.rec.sites. Two places of
- * SKSM_SITE_FILE_SLOT bytes, written in turn, each as a whole with a checksum, so that a process that
- * is killed while it writes leaves the one before. Readers take the newest that is whole.
+ * SKSM_SITE_FILE_SLOT bytes, written in turn, each as a whole with a checksum, so that a process
+ * that is killed while it writes leaves the one before. Readers take the newest that is whole.
  *
  * In a slot, one after the other: header, sites, frames, mappings, modules, names. All numbers are
  * the host's, all counts bounded.
@@ -121,9 +121,9 @@ static inline void sksm_site_file_lay_out(struct sksm_file_view *view,
 }
 
 /*
- * Find the newest whole slot in the @length bytes at @data (aligned to 8; both slots) of the process
- * (@pid, @start_ns). 0, or -EINVAL and a reason in words. Never trusts a byte: every count, index
- * and offset in what it returns is within its bounds, every string terminated.
+ * Find the newest whole slot in the @length bytes at @data (aligned to 8; both slots) of the
+ * process (@pid, @start_ns). 0, or -EINVAL and a reason in words. Never trusts a byte: every count,
+ * index and offset in what it returns is within its bounds, every string terminated.
  */
 int sksm_site_file_decode(struct sksm_file_view *ret, const void *data, size_t length,
 			  uint32_t pid, uint64_t start_ns, const char **ret_reason);

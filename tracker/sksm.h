@@ -54,8 +54,8 @@ SKSM_API void sksm_stop(struct sksm *sksm);
 
 /*
  * Watch [@start, @start + @bytes), cut to whole pages; ranges may overlap and be of any size. What
- * is not mapped there, shared, or sensitive (mlock, MADV_DONTDUMP, MADV_WIPEONFORK) is left out for as long as it is.
- * 0, -EINVAL where no page lies in it, -ENOMEM, -ECHILD.
+ * is not mapped there, shared, or sensitive (mlock, MADV_DONTDUMP, MADV_WIPEONFORK) is left out for
+ * as long as it is. 0, -EINVAL where no page lies in it, -ENOMEM, -ECHILD.
  */
 SKSM_API int sksm_add(struct sksm *sksm, const void *start, size_t bytes);
 
@@ -69,8 +69,8 @@ SKSM_API int sksm_remove(struct sksm *sksm, const void *start, size_t bytes);
 SKSM_API int sksm_set(struct sksm *sksm, const char *setting);
 
 /*
- * Do not wait for pages to get old: look at all of them now, and merge what has a twin. For a moment
- * at which the program knows that its memory is calm. Returns when nothing is left to do, or
+ * Do not wait for pages to get old: look at all of them now, and merge what has a twin. For a
+ * moment at which the program knows that its memory is calm. Returns when nothing is left to do, or
  * after @timeout_ms: 0, -ETIMEDOUT, -ECHILD. With the engine "ksm" somebody has to run ksmd.
  */
 SKSM_API int sksm_merge_now(struct sksm *sksm, unsigned int timeout_ms);

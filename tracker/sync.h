@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The engine "sksm": madvise(MADV_MERGE), which merges while we wait. No kernel has it yet, and what
- * it does was proposed in more than one way, so nothing is taken for granted but what the page map
- * says afterwards:
+ * The engine "sksm": madvise(MADV_MERGE), which merges while we wait. No kernel has it yet, and
+ * what it does was proposed in more than one way, so nothing is taken for granted but what the page
+ * map says afterwards:
  *
  * - A page without a known twin may stay as it is (a candidate), and is merged when the twin is
  *   offered, by whoever offers that. Nothing tells us then, so bit 56 is read again for a while.

@@ -47,9 +47,9 @@ struct sksm_frame {
 #endif
 
 /*
- * Up to @max addresses into @ret (NULL: nowhere), @frame's own first; how many. Each lies within the instruction
- * that called (or, below a signal handler, was interrupted). *ret_hash is of them and of the objects
- * they are in.
+ * Up to @max addresses into @ret (NULL: nowhere), @frame's own first; how many. Each lies within
+ * the instruction that called (or, below a signal handler, was interrupted). *ret_hash is of them
+ * and of the objects they are in.
  */
 unsigned int sksm_unwind(const struct sksm_unwinder *unwinder, struct sksm_frame frame,
 			 uint64_t *ret, unsigned int max, uint64_t *ret_hash);

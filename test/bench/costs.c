@@ -77,7 +77,8 @@ static void show(struct json_object *list, const struct row *row, const char *mi
 
 	if (!list) {
 		if (missing)
-			printf("%-42s %9s %9s  left out: %s\n", row->what, "-", row->brief, missing);
+			printf("%-42s %9s %9s  left out: %s\n", row->what, "-", row->brief,
+			       missing);
 		else
 			printf("%-42s %9.1f %9s  %.1f to %.1f\n", row->what,
 			       values[repetitions / 2], row->brief, values[0],
@@ -89,7 +90,8 @@ static void show(struct json_object *list, const struct row *row, const char *mi
 	json_object_object_add(object, "key", json_object_new_string(row->key));
 	json_object_object_add(object, "what", json_object_new_string(row->what));
 	json_object_object_add(object, "brief_ns", json_object_new_string(row->brief));
-	json_object_object_add(object, "left_out", missing ? json_object_new_string(missing) : NULL);
+	json_object_object_add(object, "left_out",
+			       missing ? json_object_new_string(missing) : NULL);
 	if (!missing) {
 		json_object_object_add(object, "ns",
 				       json_object_new_double(values[repetitions / 2]));
@@ -106,7 +108,8 @@ static void prepare(size_t mib)
 
 	bytes = mib << 20;
 	pages = bytes / PAGE;
-	memory = mmap(NULL, bytes + BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memory = mmap(NULL, bytes + BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		      0);
 	if (memory == MAP_FAILED)
 		err(1, "%zu MiB", mib);
 	memory = (char *)(((uintptr_t)memory + BLOCK - 1) & -BLOCK);

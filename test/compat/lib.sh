@@ -41,16 +41,7 @@ need_root() {
 	[ "$(id -u)" = 0 ] || without "needs root"
 }
 
-# wait_until SECONDS COMMAND...
-wait_until() {
-	local end=$((SECONDS + $1 + 1))
-
-	shift
-	while ! "$@" >/dev/null 2>&1; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.1
-	done
-}
+. "$(dirname "${BASH_SOURCE[0]}")/../wait.lib.sh"
 
 # Where programs refuse to be root. What it writes goes below a directory made by `user_dir`.
 as_user() {

@@ -127,7 +127,8 @@ static inline long number(const char *path, const char *name)
 	while (fgets(line, sizeof(line), file)) {
 		size_t length = name ? strlen(name) : 0;
 
-		if (name && (strncmp(line, name, length) || (line[length] != ' ' && line[length] != ':')))
+		if (name &&
+		    (strncmp(line, name, length) || (line[length] != ' ' && line[length] != ':')))
 			continue;
 		value = strtol(line + length + (name ? 1 : 0), NULL, 10);
 		break;

@@ -190,7 +190,8 @@ static void moves(void)
 	fill(q, 602);
 	check(has(q, 602) && has(q + PAGE, 600), "and are written");
 	check(!merge(q, 4 * PAGE), "and are offered again");
-	p = mmap(p, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	p = mmap(p, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		 0);
 	fill(p, 601);
 	fill(p + PAGE, 605);
 	check(!merge(p, 4 * PAGE) && same_frame(p, q + 2 * PAGE) && alone(p + PAGE),
@@ -316,7 +317,8 @@ static void beside_ksmd(void)
 		wrong += !has(p + i * PAGE, 800 + i % 64) || !has(q + i * PAGE, 800 + i % 64);
 		shared += !alone(p + i * PAGE) + !alone(q + i * PAGE);
 	}
-	check(!wrong && shared > 450, "the advice and ksmd on the same pages: %d of 512 merged", shared);
+	check(!wrong && shared > 450, "the advice and ksmd on the same pages: %d of 512 merged",
+	      shared);
 	/* What a page of p has of both is counted once, after a scan or two. */
 	for (int i = 0; i < 300 && stat_of_self("ksm_merging_pages") > 512; i++)
 		usleep(20000);

@@ -53,14 +53,16 @@ static void twins(void)
 	check(same_frame(p, p + PAGE) && !alone(p), "both are one frame");
 	check(stat_of_self("ksm_merge_merged") == before + 1, "ksm_stat counts the merge");
 	check(!merge(p, 4 * PAGE), "a range with both, a third and another is accepted");
-	check(same_frame(p, p + 2 * PAGE) && alone(p + 3 * PAGE), "the third joined, the other did not");
+	check(same_frame(p, p + 2 * PAGE) && alone(p + 3 * PAGE),
+	      "the third joined, the other did not");
 	check(stat_of_self("ksm_merging_pages") == 3, "ksm_merging_pages is 3, not %ld",
 	      stat_of_self("ksm_merging_pages"));
 	before = stat_of_self("ksm_merge_offered");
 	check(!merge(p, 3 * PAGE) && stat_of_self("ksm_merge_offered") == before,
 	      "what is merged is no work");
 	fill(p + PAGE, 3);
-	check(has(p, 1) && has(p + PAGE, 3) && has(p + 2 * PAGE, 1), "a write goes to one page only");
+	check(has(p, 1) && has(p + PAGE, 3) && has(p + 2 * PAGE, 1),
+	      "a write goes to one page only");
 	check(alone(p + PAGE) && same_frame(p, p + 2 * PAGE), "which left the others' frame");
 	munmap(p, 4 * PAGE);
 }
@@ -104,7 +106,8 @@ static void ranges(void)
 		fill(p + i * PAGE, 20 + i % 2);
 	if (fd < 0 || ftruncate(fd, 2 * PAGE))
 		die("memfd");
-	shared = mmap(p + 2 * PAGE, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	shared =
+		mmap(p + 2 * PAGE, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
 	fill(shared, 20);
 	fill(shared + PAGE, 30);
 	check(merge(shared, 2 * PAGE) == -EINVAL, "a shared mapping is an error");

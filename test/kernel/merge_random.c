@@ -187,7 +187,8 @@ static bool act(struct world *world, uint32_t from, uint32_t to)
 		for (uint32_t page = from; page < to; page++)
 			world->base[page] = world->changed[page] = 0;
 	} else if (what < 985)
-		madvise(world->pages, PAGES * PAGE, roll(world, 2) ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+		madvise(world->pages, PAGES * PAGE,
+			roll(world, 2) ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	else if (what < 990)
 		madvise(world->pages, PAGES * PAGE, 25 /* MADV_COLLAPSE */);
 	else if (what < 993)

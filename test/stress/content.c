@@ -38,7 +38,8 @@ void verify_pages(struct worker *worker, const struct area *area, size_t first, 
 	for (size_t page = first; page < first + count; page++) {
 		if (page_is(area->start + page * PAGE, area->tags[page]))
 			continue;
-		fprintf(stderr, "WRONG BYTES: seed %llu, thread %u, after %s, page %zu of %zu at %p\n",
+		fprintf(stderr,
+			"WRONG BYTES: seed %llu, thread %u, after %s, page %zu of %zu at %p\n",
 			(unsigned long long)seed, worker->number, worker->doing, page, area->pages,
 			(void *)area->start);
 		_exit(3);
@@ -263,8 +264,10 @@ static uint64_t number_of(const char *text, const char *what)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "seed", required_argument, NULL, 's' }, { "seconds", required_argument, NULL, 't' },
-		{ "threads", required_argument, NULL, 'n' }, { 0 },
+		{ "seed", required_argument, NULL, 's' },
+		{ "seconds", required_argument, NULL, 't' },
+		{ "threads", required_argument, NULL, 'n' },
+		{ 0 },
 	};
 	uint64_t seconds = 10, threads = 6;
 	struct worker *workers;

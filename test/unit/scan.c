@@ -8,7 +8,8 @@ Test(scan, a_write_is_seen_where_it_was)
 	char *p = make_armed();
 
 	for (unsigned int i = 0; i < PAGES; i++)
-		cr_assert(unit_page_holds(p + i * PAGE, i + 1), "arming and reading change nothing");
+		cr_assert(unit_page_holds(p + i * PAGE, i + 1),
+			  "arming and reading change nothing");
 	cr_assert_eq(count_written(p, PAGES), 0);
 	p[5 * PAGE + 77] ^= 1;
 	p[40 * PAGE] ^= 1;

@@ -2,8 +2,8 @@
 /*
  * altstack [--seconds N]: map memory from a signal handler that runs on a small stack of its own,
  * above a page that cannot be touched, while the program and its threads map and unmap as well. The
- * handler interrupts all of that anywhere. Prints "ok" at the end. --depth: prints how many bytes of
- * its stack the handler used.
+ * handler interrupts all of that anywhere. Prints "ok" at the end. --depth: prints how many bytes
+ * of its stack the handler used.
  */
 #include "victim.h"
 

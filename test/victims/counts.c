@@ -17,7 +17,8 @@
 
 static unsigned char *map_bytes(size_t bytes)
 {
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *memory =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (memory == MAP_FAILED)
 		die("mmap");
@@ -133,8 +134,8 @@ int main(int argc, char *argv[])
 	}
 	printf("soon after: %d\n", most);
 	/* What is no path stays an error, whichever way it is looked at. */
-	printf("bad addresses: %d %d %d\n", stat((const char *)1, &st), open((const char *)1, O_RDONLY),
-	       openat(AT_FDCWD, (const char *)-4096l, O_RDONLY));
+	printf("bad addresses: %d %d %d\n", stat((const char *)1, &st),
+	       open((const char *)1, O_RDONLY), openat(AT_FDCWD, (const char *)-4096l, O_RDONLY));
 	for (int i = 0; argc > 2 && i < 150 && !again; i++) {
 		sleep_ms(50);
 		again = threads_in_kernel() > 1;

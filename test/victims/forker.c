@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * forker [--bytes N] [--children N] [--depth N] [--hold-ms MS] [--how fork|thread|vfork|spawn|
- * clone|bomb] [--borrow] [--kill]: fill memory, fork children that rewrite parts of it and check all of it, while
- * the parent does the same. Children of fork have children themselves down to --depth.
- * "thread" forks from a thread that is not the main one. --borrow: before that, children of vfork
- * map memory. --kill: the program ends by SIGKILL.
+ * clone|bomb] [--borrow] [--kill]: fill memory, fork children that rewrite parts of it and check
+ * all of it, while the parent does the same. Children of fork have children themselves down to
+ * --depth. "thread" forks from a thread that is not the main one. --borrow: before that, children
+ * of vfork map memory. --kill: the program ends by SIGKILL.
  */
 #include <getopt.h>
 #include <pthread.h>

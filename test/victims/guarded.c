@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * guarded guard|seal|pkey: 8 MiB of pages, half of them with twins, some of which the program protects
- * in a way of its own: guard regions, mseal, memory protection keys. Says what it finds when it
- * touches and changes them, again and again for a second. "without" where the kernel or the CPU
- * has no such thing.
+ * guarded guard|seal|pkey: 8 MiB of pages, half of them with twins, some of which the program
+ * protects in a way of its own: guard regions, mseal, memory protection keys. Says what it finds
+ * when it touches and changes them, again and again for a second. "without" where the kernel or the
+ * CPU has no such thing.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -98,7 +98,8 @@ static void seal(void)
 	printf("mprotect: %s\n", mprotect(memory, PAGE, PROT_READ) ? strerror(errno) : "ok");
 	printf("mremap: %s\n", mremap(memory, PAGES * PAGE / 2, PAGE, 0) == MAP_FAILED ?
 	       strerror(errno) : "ok");
-	printf("MADV_DONTNEED: %s\n", madvise(memory, PAGE, MADV_DONTNEED) ? strerror(errno) : "ok");
+	printf("MADV_DONTNEED: %s\n",
+	       madvise(memory, PAGE, MADV_DONTNEED) ? strerror(errno) : "ok");
 	printf("the other half: %s\n", munmap(memory + PAGES * PAGE / 2, PAGES * PAGE / 2) ?
 	       strerror(errno) : "ok");
 	printf("written: %s\n", access_of(memory));

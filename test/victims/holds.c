@@ -50,7 +50,8 @@ static void call_at_once(void)
 int main(int argc, char **argv)
 {
 	const size_t bytes = 64 << 20;
-	char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (argc < 2 || memory == MAP_FAILED)
 		die("mmap");

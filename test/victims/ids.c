@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ids setuid | setresuid | keepcaps | securebits | capset | raw: started as root with memory to work on,
- * give root up as daemons do. Prints the distinct Uid, Gid, Groups and Cap lines of all threads:
- * a thread that keeps what the program gave up shows as a second line.
+ * ids setuid | setresuid | keepcaps | securebits | capset | raw: started as root with memory to
+ * work on, give root up as daemons do. Prints the distinct Uid, Gid, Groups and Cap lines of all
+ * threads: a thread that keeps what the program gave up shows as a second line.
  */
 #include <dirent.h>
 #include <grp.h>
@@ -87,7 +87,8 @@ int main(int argc, char **argv)
 {
 	const char *way = argc > 1 ? argv[1] : "setresuid";
 	size_t bytes = 64 << 20;
-	char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (memory == MAP_FAILED)
 		die("mmap");
@@ -100,7 +101,8 @@ int main(int argc, char **argv)
 		drop_capabilities(way);
 	}
 	if (strcmp(way, "securebits") == 0)
-		show("PR_SET_SECUREBITS", prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0));
+		show("PR_SET_SECUREBITS",
+		     prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0));
 	if (strcmp(way, "capset") == 0) {
 		drop_capabilities(way);
 	} else if (strcmp(way, "raw") == 0) {

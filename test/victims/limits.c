@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * limits nofile | as | room | nproc | closeall | dup2: live under a limit, or do to all descriptors what
- * daemons do, and print what the program can see of its descriptors before and after.
+ * limits nofile | as | room | nproc | closeall | dup2: live under a limit, or do to all descriptors
+ * what daemons do, and print what the program can see of its descriptors before and after.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -101,7 +101,8 @@ static void test_as(void)
 static void print_room(const char *when)
 {
 	const size_t room = 1100ul << 20;
-	void *taken = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *taken =
+		mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	printf("room %s: %s\n", when, taken == MAP_FAILED ? "no" : "yes");
 	if (taken != MAP_FAILED)

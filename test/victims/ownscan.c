@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ownscan FILE: a program that tracks its own writes, by WP_ASYNC and PAGEMAP_SCAN, in the second
- * half of each block of 2 MiB, next to calm memory in the first. Each round it writes some pages and
- * asks the kernel which they were, until FILE is there.
+ * half of each block of 2 MiB, next to calm memory in the first. Each round it writes some pages
+ * and asks the kernel which they were, until FILE is there.
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ownuffd [MS [raw|copy]]: a program that serves its own page faults: it registers all of a mapping for
- * missing pages after having used it for a while, resolves them in a thread, and the same again
- * with write protection. Prints what each step returned. "raw" registers by the function
- * syscall(). "copy" has used the mapping for contents of which every other chunk repeats, and
- * resolves faults by copies of 2 MiB, which the kernel makes within one mapping only.
+ * ownuffd [MS [raw|copy]]: a program that serves its own page faults: it registers all of a mapping
+ * for missing pages after having used it for a while, resolves them in a thread, and the same again
+ * with write protection. Prints what each step returned. "raw" registers by the function syscall().
+ * "copy" has used the mapping for contents of which every other chunk repeats, and resolves faults
+ * by copies of 2 MiB, which the kernel makes within one mapping only.
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -115,7 +115,8 @@ int main(int argc, char **argv)
 	pthread_t thread;
 
 	is_raw = argc > 2 && strcmp(argv[2], "raw") == 0;
-	memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		      0);
 	if (memory == MAP_FAILED)
 		die("mmap");
 	for (unsigned int i = 0; i < PAGES; i++)

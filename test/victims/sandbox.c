@@ -84,7 +84,8 @@ static void enter_again(void)
 static void map_more(void)
 {
 	const size_t bytes = 8 << 20;
-	char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (memory == MAP_FAILED)
 		die("mmap");
@@ -107,7 +108,8 @@ int main(int argc, char **argv)
 	const char *how = argc > 1 ? argv[1] : "tsync";
 	bool is_query = strcmp(how, "query") == 0;
 	const size_t bytes = 64 << 20;
-	char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int result = 0;
 
 	if (memory == MAP_FAILED)

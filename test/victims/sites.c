@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Memory from places with known names: sites [--plugin FILE] [--seconds N]. Each is 4 MiB, filled
- * with the same pages. Prints "ready" when all is there, with --fork "child PID" before. SIGUSR1 has
- * it write to what make_plain made, and print "written".
+ * with the same pages. Prints "ready" when all is there, with --fork "child PID" before. SIGUSR1
+ * has it write to what make_plain made, and print "written".
  */
 #include "victim.h"
 
@@ -98,7 +98,9 @@ static NOINLINE void *make_heap(void)
 	return start;
 }
 
-/* The second half goes, and the C library takes its place where it likes: not this site's any more. */
+/*
+ * The second half goes, and the C library takes its place where it likes: not this site's any more.
+ */
 static NOINLINE void *make_halved(void)
 {
 	char *start = map(2 * BYTES);

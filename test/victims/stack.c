@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stack main | thread | alloca | growsdown: 16 MiB of calm memory, and 64 MiB of stack with contents
- * that repeat, which stays as it is for a while and is checked on the way back. "main" and "alloca"
- * need a limit of more than that.
+ * stack main | thread | alloca | growsdown: 16 MiB of calm memory, and 64 MiB of stack with
+ * contents that repeat, which stays as it is for a while and is checked on the way back. "main" and
+ * "alloca" need a limit of more than that.
  */
 #include <alloca.h>
 #include <pthread.h>

@@ -13,7 +13,8 @@
 int main(int argc, char **argv)
 {
 	const size_t bytes = 64 << 20;
-	char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int fd = memfd_create("stdio", MFD_CLOEXEC);
 	struct timespec begin, end;
 	FILE *stream;
