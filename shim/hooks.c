@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 
 #include "pieces.h"
+#include "tracker/abi.h"
 #include "tracker/sys.h"
 
 static void *(*real_mmap)(void *, size_t, int, int, int, off_t);
@@ -117,50 +118,33 @@ SHIM_EXPORT int munmap(void *addr, size_t length)
 	return 0;
 }
 
-static bool is_mapped(const void *addr)
-{
-	unsigned char resident;
-
-	return sksm_call3(SYS_mincore, addr, 1, &resident) != -ENOMEM;
-}
-
-/* The kind of mremap that works on several mappings and may stop half-way (since 6.17). */
-static bool may_stop_midway(size_t old_length, size_t new_length, int flags)
-{
-	return flags == (MREMAP_MAYMOVE | MREMAP_FIXED) && old_length == new_length;
-}
-
 /*
  * mremap wants one mapping, and ours are cut where runs are marked mergeable or end where we
- * registered: make them one again, as the program knows them. Its own mistakes stay EFAULT.
+ * registered. Marks stay: the pieces are moved, with our thread at work. Without marks it has to be
+ * the thread's registrations, which go away with it, or the program's own mistake, which stays one.
  */
-static void *mremap_joined(void *addr, size_t old_length, size_t new_length, int flags,
-			   void *new_addr, bool was_there)
+static void *mremap_cut(void *addr, size_t old_length, size_t new_length, int flags,
+			void *new_addr)
 {
-	bool begun;
-
 	void *result;
 
-	/* While our thread is away nothing is registered. */
+	if (shim.marked && !(flags & MREMAP_DONTUNMAP)) {
+		result = return_pointer(shim_mremap_pieces(addr, old_length, new_length, flags,
+							   new_addr));
+		if (result != MAP_FAILED || errno != EFAULT)
+			return result;
+	}
 	shim_thread_hold();
 	result = real_mremap(addr, old_length, new_length, flags, new_addr);
-	if (result == MAP_FAILED && errno == EFAULT && shim.marked) {
-		/* Locked memory must not become mergeable by this: unmarking copies instead. */
-		sksm_sys_kernel.madvise(addr, old_length,
-					shim.sensitive ? MADV_UNMERGEABLE : MADV_MERGEABLE);
-		result = real_mremap(addr, old_length, new_length, flags, new_addr);
-	}
-	begun = was_there && !is_mapped(addr);
-	/* What a fork came over stays in pieces. */
-	if (result == MAP_FAILED && errno == EFAULT && (shim.marked || begun))
+	if (result == MAP_FAILED && errno == EFAULT)
 		result = return_pointer(shim_mremap_pieces(addr, old_length, new_length, flags,
-							   new_addr, begun));
+							   new_addr));
 	shim_thread_release();
 	return result;
 }
 
 /* Not in a vfork child, which borrows the memory of its parent. */
-static bool may_join(void)
+static bool may_be_cut(void)
 {
 	if (!shim_active() || !shim.had_thread || shim.sandboxed)
 		return false;
@@ -169,12 +153,42 @@ static bool may_join(void)
 	return shim.control->pid == (uint32_t)sksm_call0(SYS_getpid);
 }
 
+/* Nothing of a program lies behind it, unless it asks for 5-level page tables. */
+#define ADDRESS_END ((1ull << 47) - SKSM_PAGE_BYTES)
+
+/*
+ * Several mappings? What can never be is asked for: to grow to the end of all addresses without
+ * moving. That fails over one mapping as well (ENOMEM), and changes nothing.
+ */
+static bool is_cut(uint64_t start, uint64_t bytes)
+{
+	const uint64_t most = ADDRESS_END - start;
+	long result;
+
+	if (start >= ADDRESS_END || bytes >= most)
+		return false;
+	result = sksm_call5(SYS_mremap, start, bytes, most, 0, 0);
+	/* It was the last mapping of all. */
+	if (!sksm_is_error((void *)result))
+		sksm_call5(SYS_mremap, start, most, bytes, 0, 0);
+	return result == -EFAULT;
+}
+
+/*
+ * Since 6.17 a move to a fixed address takes several mappings, and stops half-way at one that is
+ * registered, unless that is the first. So look before.
+ */
+static bool would_stop_midway(void *addr, size_t old_length, size_t new_length, int flags)
+{
+	return flags == (MREMAP_MAYMOVE | MREMAP_FIXED) && old_length && old_length == new_length &&
+	       may_be_cut() && is_cut((uintptr_t)addr, old_length);
+}
+
 SHIM_EXPORT void *mremap(void *addr, size_t old_length, size_t new_length, int flags, ...)
 {
 	int saved_errno = errno;
 	uint64_t ticket = shim_site_ticket();
 	void *new_addr, *result;
-	bool was_there;
 	va_list args;
 
 	/* As glibc: the argument is there only with MREMAP_FIXED, but reading it harms nobody. */
@@ -182,12 +196,13 @@ SHIM_EXPORT void *mremap(void *addr, size_t old_length, size_t new_length, int f
 	new_addr = va_arg(args, void *);
 	va_end(args);
 	if (shim_likely(real_mremap)) {
-		was_there = may_stop_midway(old_length, new_length, flags) && may_join() &&
-			    is_mapped(addr);
-		result = real_mremap(addr, old_length, new_length, flags, new_addr);
-		if (result == MAP_FAILED && errno == EFAULT && old_length && may_join())
-			result = mremap_joined(addr, old_length, new_length, flags, new_addr,
-					       was_there);
+		if (would_stop_midway(addr, old_length, new_length, flags)) {
+			result = mremap_cut(addr, old_length, new_length, flags, new_addr);
+		} else {
+			result = real_mremap(addr, old_length, new_length, flags, new_addr);
+			if (result == MAP_FAILED && errno == EFAULT && old_length && may_be_cut())
+				result = mremap_cut(addr, old_length, new_length, flags, new_addr);
+		}
 	} else {
 		result = return_pointer(sksm_call5(SYS_mremap, addr, old_length, new_length, flags,
 						   new_addr));

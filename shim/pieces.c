@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mremap over what the program knows as one mapping and the kernel as several. At a fork each of
- * the pieces that our marks made gets an anon_vma of its own, and the kernel joins them no more
- * (mm/vma.c, is_mergeable_anon_vma): in the child mremap over all of them fails with EFAULT for
- * good. So the pieces are moved one by one to where the kernel would have put the whole.
+ * mremap over what the program knows as one mapping and the kernel as several: our marks cut it,
+ * and so does what was registered only in part. After a fork each piece has an anon_vma of its own
+ * and the kernel joins them no more (mm/vma.c, is_mergeable_anon_vma). So the pieces are moved one
+ * by one to where the kernel would have put the whole.
  *
- * The program's own mistakes stay mistakes: pieces must be private anonymous memory of the same
- * protection without a hole between them. What it made of several such mappings itself, with
- * other differences than these, is moved as well, where the kernel would have refused.
+ * The program's own mistakes stay mistakes: pieces must be private memory of the same protection
+ * (and of one file, in its order) without a hole between them. What it made of several such
+ * mappings itself, with other differences than these, is moved as well, where the kernel would have
+ * refused.
  */
 #include "pieces.h"
 
@@ -24,111 +25,124 @@
 #include "tracker/sys.h"
 
 #define STACK_BYTES 16384
+/* Times that a piece may be cut anew between the look at the map and the call. */
+#define TRIES 16
 
 struct job {
 	uint64_t start;
 	uint64_t old_bytes;
 	uint64_t new_bytes;
 	int flags;
-	bool begun;
-	uint64_t target;	/* where the whole goes; 0: it stays and grows in place */
+	uint64_t target;	/* where the whole goes; 0: nobody has said */
 	uint64_t last;		/* start of the last piece */
 	long result;
 };
 
-static long move(uint64_t from, uint64_t old_bytes, uint64_t new_bytes, uint64_t to)
+static long move(uint64_t from, uint64_t old_bytes, uint64_t new_bytes, int flags, uint64_t to)
 {
-	return sksm_call5(SYS_mremap, from, old_bytes, new_bytes,
-			  to ? MREMAP_MAYMOVE | MREMAP_FIXED : 0, to);
+	return sksm_call5(SYS_mremap, from, old_bytes, new_bytes, flags, to);
 }
 
-/* The part of a piece that lies in the range. */
-static bool next_piece(struct sksm_map *map, const struct job *job, uint64_t at,
-		       struct sksm_vma *ret)
+/* May @piece have been one mapping with the one that ends where it starts? */
+static bool is_continued(const struct sksm_vma *before, const struct sksm_vma *piece)
 {
-	while (sksm_map_next(map, ret) == 1) {
-		if (ret->end <= at)
-			continue;
-		if (ret->start > at)
-			return false;
-		ret->start = at;
-		if (ret->end > job->start + job->old_bytes)
-			ret->end = job->start + job->old_bytes;
-		return true;
-	}
-	return false;
+	return piece->readable == before->readable && piece->writable == before->writable &&
+	       piece->inode == before->inode &&
+	       (!piece->inode || piece->offset == before->offset + (before->end - before->start));
 }
 
-/* Is the range what one mapping may have become? */
+/* Is the range several mappings that may have been one? */
 static bool is_whole(struct sksm_map *map, struct job *job)
 {
-	struct sksm_vma piece, first = { 0 };
+	const uint64_t end = job->start + job->old_bytes;
+	struct sksm_vma piece, before = { 0 };
+	uint64_t at = job->start;
 
-	if (sksm_map_rewind(map))
+	if (sksm_map_seek(map, at))
 		return false;
-	for (uint64_t at = job->start; at < job->start + job->old_bytes; at = piece.end) {
-		if (!next_piece(map, job, at, &piece) || piece.shared ||
-		    piece.kind != SKSM_VMA_ANON)
+	for (; at < end; at = piece.end) {
+		do
+			if (sksm_map_next(map, &piece) != 1)
+				return false;
+		while (piece.end <= at);
+		if (piece.start > at || piece.shared || piece.kind == SKSM_VMA_OTHER ||
+		    (at > job->start && !is_continued(&before, &piece)))
 			return false;
-		if (at == job->start)
-			first = piece;
-		if (piece.readable != first.readable || piece.writable != first.writable)
-			return false;
-		job->last = piece.start;
+		before = piece;
+		job->last = at;
 	}
 	return job->last != job->start;
 }
 
-/* Everything that lies at the target before @end goes back. */
-static void move_back(struct sksm_map *map, struct job *job, uint64_t end)
+/* The mapping that holds @at or comes next; of it, what lies from @at to @end. */
+static bool find_piece(struct sksm_map *map, uint64_t at, uint64_t end, struct sksm_vma *ret)
 {
-	const uint64_t shift = job->target - job->start;
-	struct job there = { .start = job->target, .old_bytes = end - job->start };
-	struct sksm_vma piece;
-
-	if (end == job->start || sksm_map_rewind(map))
-		return;
-	for (uint64_t at = there.start; at < there.start + there.old_bytes; at = piece.end) {
-		if (!next_piece(map, &there, at, &piece))
-			return;
-		move(piece.start, piece.end - piece.start, piece.end - piece.start,
-		     piece.start - shift);
-	}
+	if (sksm_map_seek(map, at))
+		return false;
+	do
+		if (sksm_map_next(map, ret) != 1 || ret->start >= end)
+			return false;
+	while (ret->end <= at);
+	if (ret->start < at)
+		ret->start = at;
+	if (ret->end > end)
+		ret->end = end;
+	return true;
 }
 
-static long move_all(struct sksm_map *map, struct job *job)
+/*
+ * Move [from, from + bytes) to @to, one piece after the other; the last one becomes @more bytes
+ * longer. Our thread may cut a piece between the look and the call. Then nothing is moved, or (since
+ * 6.17, where only what comes behind the cut is registered) the part before it: what is left of that
+ * piece is found behind a hole. *ret_moved: bytes that have left. 0 or -errno.
+ */
+static long move_range(struct sksm_map *map, uint64_t from, uint64_t bytes, uint64_t to,
+		       uint64_t more, int flags, uint64_t *ret_moved)
 {
-	const uint64_t end = job->start + job->old_bytes;
+	const uint64_t end = from + bytes;
+	uint64_t at = from, asked = from;
+	unsigned int tries = TRIES;
 	struct sksm_vma piece;
-	uint64_t at;
-	long result;
+	long result = 0;
 
-	for (at = job->start; at < end; at = piece.end) {
-		uint64_t more = 0;
-
-		/* What was moved is gone from the map: begin anew for each. */
-		result = sksm_map_rewind(map);
-		if (!result && !next_piece(map, job, at, &piece))
-			result = -EFAULT;
-		if (!result) {
-			if (piece.end == end)
-				more = job->new_bytes - job->old_bytes;
-			result = move(piece.start, piece.end - piece.start,
-				      piece.end - piece.start + more,
-				      job->target + (piece.start - job->start));
+	while (at < end && tries) {
+		result = -EFAULT;
+		if (!find_piece(map, at, end, &piece) || (piece.start > at && piece.start >= asked))
+			break;
+		at = piece.start;
+		asked = piece.end;
+		result = move(at, asked - at, asked - at + (asked == end ? more : 0),
+			      flags | MREMAP_MAYMOVE | MREMAP_FIXED, to + (at - from));
+		if (result == -EFAULT) {
+			tries--;
+			continue;
 		}
-		if (sksm_is_error((void *)result)) {
-			move_back(map, job, at);
-			return result;
-		}
+		if (sksm_is_error((void *)result))
+			break;
+		at = asked;
+		tries = TRIES;
 	}
-	return (long)job->target;
+	*ret_moved = at - from;
+	return at < end ? result : 0;
+}
+
+static long move_all(struct sksm_map *map, const struct job *job, uint64_t *ret_moved)
+{
+	uint64_t back;
+	long result = move_range(map, job->start, job->old_bytes, job->target,
+				 job->new_bytes - job->old_bytes, job->flags & MREMAP_DONTUNMAP,
+				 ret_moved);
+
+	if (!result)
+		return (long)job->target;
+	move_range(map, job->target, *ret_moved, job->start, 0, 0, &back);
+	return result;
 }
 
 static long grow_in_place(const struct job *job)
 {
 	uint64_t bytes = job->start + job->old_bytes - job->last;
-	long result = move(job->last, bytes, bytes + (job->new_bytes - job->old_bytes), 0);
+	long result = move(job->last, bytes, bytes + (job->new_bytes - job->old_bytes), 0, 0);
 
 	return sksm_is_error((void *)result) ? result : (long)job->start;
 }
@@ -136,42 +150,25 @@ static long grow_in_place(const struct job *job)
 /* Memory that nobody else can take until the pieces lie on it. */
 static long move_somewhere(struct sksm_map *map, struct job *job)
 {
+	uint64_t moved;
 	long result = sksm_call6(SYS_mmap, 0, job->new_bytes, PROT_NONE,
 				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (sksm_is_error((void *)result))
 		return result;
 	job->target = (uint64_t)result;
-	result = move_all(map, job);
+	result = move_all(map, job, &moved);
+	/* Where pieces lay for a while, another thread may have mapped something by now. */
 	if (sksm_is_error((void *)result))
-		sksm_call2(SYS_munmap, job->target, job->new_bytes);
+		sksm_call2(SYS_munmap, job->target + moved, job->new_bytes - moved);
 	return result;
-}
-
-/* The kernel moved some pieces and met one that it would not: go on from there. */
-static long move_rest(struct sksm_map *map, struct job *job)
-{
-	const uint64_t end = job->start + job->old_bytes, target = job->target;
-	struct sksm_vma piece;
-	long result;
-
-	do
-		if (sksm_map_next(map, &piece) != 1 || piece.start >= end)
-			return -EFAULT;
-	while (piece.end <= job->start);
-	job->target += piece.start - job->start;
-	job->start = piece.start;
-	job->old_bytes = job->new_bytes = end - piece.start;
-	result = move_all(map, job);
-	return sksm_is_error((void *)result) ? result : (long)target;
 }
 
 static long remap(struct sksm_map *map, struct job *job)
 {
+	uint64_t moved;
 	long result;
 
-	if (job->begun)
-		return move_rest(map, job);
 	if (!is_whole(map, job))
 		return -EFAULT;
 	if (job->flags & MREMAP_FIXED) {
@@ -182,8 +179,10 @@ static long remap(struct sksm_map *map, struct job *job)
 				return result;
 			job->old_bytes = job->new_bytes;
 		}
-		return move_all(map, job);
+		return move_all(map, job, &moved);
 	}
+	if (job->flags & MREMAP_DONTUNMAP)
+		return move_somewhere(map, job);
 	result = grow_in_place(job);
 	if (result == -ENOMEM && (job->flags & MREMAP_MAYMOVE))
 		result = move_somewhere(map, job);
@@ -208,8 +207,7 @@ static int work(void *arg)
 	return 0;
 }
 
-long shim_mremap_pieces(void *addr, size_t old_bytes, size_t new_bytes, int flags, void *new_addr,
-			bool begun)
+long shim_mremap_pieces(void *addr, size_t old_bytes, size_t new_bytes, int flags, void *new_addr)
 {
 	const uint64_t mask = SKSM_PAGE_BYTES - 1;
 	char stack[STACK_BYTES] __attribute__((aligned(16)));
@@ -219,13 +217,12 @@ long shim_mremap_pieces(void *addr, size_t old_bytes, size_t new_bytes, int flag
 		.old_bytes = (old_bytes + mask) & ~mask,
 		.new_bytes = (new_bytes + mask) & ~mask,
 		.flags = flags,
-		.begun = begun,
 		.target = flags & MREMAP_FIXED ? (uintptr_t)new_addr : 0,
 		.result = -EFAULT,
 	};
 	long pid;
 
-	if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED) || !job.old_bytes || !job.new_bytes)
+	if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) || !job.old_bytes || !job.new_bytes)
 		return -EFAULT;
 	/*
 	 * A handler in the child would run in the program's memory and believe itself the program.

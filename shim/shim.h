@@ -72,7 +72,6 @@ struct shim {
 	bool retired;		/* the reservation was given back: no thread any more */
 	bool sandboxed;		/* a seccomp filter may kill at any call of ours: stay away */
 	bool marked;		/* this process or its parent marked memory as mergeable */
-	bool sensitive;		/* ... while some of its memory must not be */
 	struct sksm_options options;
 	struct shim_control *control;
 	char *reservation;

@@ -110,8 +110,6 @@ static void publish(struct shim_control *control, struct sksm_tracker *tracker)
 	/* Marks outlast the offers, and a child inherits them: its mappings are cut as well. */
 	if (tracker->engine == SKSM_ENGINE_KSM && tracker->counters.offered)
 		shim.marked = true;
-	if (tracker->counters.sensitive_skipped)
-		shim.sensitive = true;
 }
 
 /* Counts that go on over the threads of one process. */

@@ -44,6 +44,16 @@ int sksm_map_rewind(struct sksm_map *map)
 	return 0;
 }
 
+int sksm_map_seek(struct sksm_map *map, uint64_t address)
+{
+	int error = sksm_map_rewind(map);
+
+	/* A query begins where it likes. */
+	if (!error && !map->text)
+		map->next = address;
+	return error;
+}
+
 static bool starts_with(const char *text, const char *prefix)
 {
 	return strncmp(text, prefix, strlen(prefix)) == 0;
@@ -102,6 +112,8 @@ static int query_next(struct sksm_map *map, struct sksm_vma *ret)
 	ret->readable = query.vma_flags & SKSM_PROCMAP_READABLE;
 	ret->writable = query.vma_flags & SKSM_PROCMAP_WRITABLE;
 	ret->shared = query.vma_flags & SKSM_PROCMAP_SHARED;
+	ret->inode = query.inode;
+	ret->offset = query.vma_offset;
 	ret->name = name;
 	ret->kind = kind_of(name, query.inode || query.dev_major || query.dev_minor);
 	return 1;
@@ -132,7 +144,7 @@ static const char *skip_blanks(const char *p)
 
 bool sksm_map_parse_line(const char *line, struct sksm_vma *ret)
 {
-	uint64_t offset, major, inode = 0;
+	uint64_t minor, major, inode = 0;
 	const char *p = parse_hex(line, &ret->start);
 	const char *perms;
 
@@ -142,11 +154,11 @@ bool sksm_map_parse_line(const char *line, struct sksm_vma *ret)
 	if (*p++ != ' ' || ret->end <= ret->start || strlen(p) < 5)
 		return false;
 	perms = p;
-	p = parse_hex(skip_blanks(p + 4), &offset);
+	p = parse_hex(skip_blanks(p + 4), &ret->offset);
 	p = parse_hex(skip_blanks(p), &major);
 	if (*p++ != ':')
 		return false;
-	p = skip_blanks(parse_hex(p, &offset));
+	p = skip_blanks(parse_hex(p, &minor));
 	for (; *p >= '0' && *p <= '9'; p++)
 		inode = inode * 10 + (uint64_t)(*p - '0');
 	p = skip_blanks(p);
@@ -154,7 +166,8 @@ bool sksm_map_parse_line(const char *line, struct sksm_vma *ret)
 	ret->writable = perms[1] == 'w';
 	ret->shared = perms[3] == 's';
 	ret->name = p;
-	ret->kind = kind_of(p, inode != 0 || major != 0 || offset != 0);
+	ret->inode = inode;
+	ret->kind = kind_of(p, inode != 0 || major != 0 || minor != 0);
 	return true;
 }
 
@@ -206,11 +219,8 @@ const char *sksm_map_name_at(struct sksm_map *map, uint64_t address)
 {
 	struct sksm_vma vma;
 
-	if (sksm_map_rewind(map) < 0)
+	if (sksm_map_seek(map, address) < 0)
 		return "";
-	/* A query begins where it likes. */
-	if (!map->text)
-		map->next = address;
 	while (sksm_map_next(map, &vma) > 0 && vma.start <= address)
 		if (address < vma.end)
 			return vma.name;

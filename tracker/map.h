@@ -30,6 +30,8 @@ struct sksm_vma {
 	bool readable;
 	bool writable;
 	bool shared;
+	uint64_t inode;		/* 0: no file */
+	uint64_t offset;	/* in the file */
 	const char *name;	/* as in the maps file, until the next call; may be cut */
 };
 
@@ -52,6 +54,12 @@ void sksm_map_close(struct sksm_map *map);
 
 /* Go back to the lowest mapping. 0 or -errno. */
 int sksm_map_rewind(struct sksm_map *map);
+
+/*
+ * Go to the mapping that holds @address or is the first behind it; without PROCMAP_QUERY to some
+ * mapping before that. 0 or -errno.
+ */
+int sksm_map_seek(struct sksm_map *map, uint64_t address);
 
 /*
  * The next mapping, whatever its kind. 1: *ret is filled; 0: no more; -errno: the reading

@@ -117,6 +117,23 @@ static void punch(struct worker *worker, struct area *area)
 	memset(area->tags + first, 0, count * sizeof(area->tags[0]));
 }
 
+/* What the kernel has there, for whoever has to find out why it refused. */
+static void show_mappings(const struct area *area, size_t pages, const unsigned char *target)
+{
+	unsigned long start, end, from = (uintptr_t)area->start;
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512];
+
+	fprintf(stderr, "%zu pages at %p to %zu at %p:\n", area->pages, (void *)area->start, pages,
+		(const void *)target);
+	while (maps && fgets(line, sizeof(line), maps))
+		if (sscanf(line, "%lx-%lx", &start, &end) == 2 && end > from &&
+		    start < from + area->pages * PAGE)
+			fputs(line, stderr);
+	if (maps)
+		fclose(maps);
+}
+
 /*
  * One mapping can be resized and moved, whatever we made of it: EFAULT would be our fault. What
  * others were mapped into is several, and not asked for.
@@ -125,6 +142,7 @@ static void move(struct worker *worker, struct area *area)
 {
 	size_t pages = 1 + pick(worker, AREA_PAGES_MAX);
 	unsigned char *moved;
+	void *target = NULL;
 
 	if (area->mixed)
 		return;
@@ -132,16 +150,17 @@ static void move(struct worker *worker, struct area *area)
 	if (pick(worker, 2)) {
 		moved = mremap(area->start, area->pages * PAGE, pages * PAGE, MREMAP_MAYMOVE);
 	} else {
-		void *target = mmap(NULL, pages * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-				    0);
-
+		target = mmap(NULL, pages * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (target == MAP_FAILED)
 			die("mmap");
 		moved = mremap(area->start, area->pages * PAGE, pages * PAGE,
 			       MREMAP_MAYMOVE | MREMAP_FIXED, target);
 	}
-	if (moved == MAP_FAILED)
-		die("mremap");
+	if (moved == MAP_FAILED) {
+		perror("mremap");
+		show_mappings(area, pages, target);
+		exit(2);
+	}
 	for (size_t page = area->pages; page < pages; page++)
 		area->tags[page] = 0;
 	area->start = moved;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * remap [SECONDS [BYTES]]: hold one mapping whose chunks of 64 KiB are in turn the same in every
- * copy of this program and unique, wait, then resize, move and advise it as the one mapping that
- * it is for the program. "remap mistake": what no program may do, and what it finds afterwards.
+ * remap [SECONDS [BYTES [memfd]]]: hold one mapping (memfd: a private one of a file) whose chunks of
+ * 64 KiB are in turn the same in every copy of this program and unique, wait, then resize, move and
+ * advise it as the one mapping that it is for the program. "remap mistake": what no program may do,
+ * and what it finds afterwards. "remap halves": one mapping made in two calls.
  */
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -170,6 +171,7 @@ int main(int argc, char **argv)
 {
 	double seconds = argc > 1 ? atof(argv[1]) : 1;
 	size_t bytes = argc > 2 ? parse_size(argv[2]) : 32 << 20;
+	int fd = -1, anonymous = MAP_ANONYMOUS;
 	void *target;
 
 	if (argc > 1 && strcmp(argv[1], "mistake") == 0)
@@ -178,7 +180,14 @@ int main(int argc, char **argv)
 		return move_halves();
 	pages = bytes / PAGE;
 	unique = mix(now_ms() ^ (uint64_t)getpid() << 40);
-	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (argc > 3) {
+		/* As large as it grows. */
+		fd = memfd_create("remap", MFD_CLOEXEC);
+		if (fd < 0 || ftruncate(fd, (off_t)(3 * bytes)) < 0)
+			die("memfd_create");
+		anonymous = 0;
+	}
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | anonymous, fd, 0);
 	if (memory == MAP_FAILED)
 		die("mmap");
 	for (size_t page = 0; page < pages; page++)
