@@ -163,10 +163,17 @@ enum sksm_pulse_state sksm_pulse_check(struct sksm_pulse *pulse)
 
 int sksm_pulse_stop(struct sksm_pulse *pulse)
 {
-	int error;
+	struct sksm_ksmd_settings stopped = pulse->ours;
+	int error, rest_error;
 
 	give_up_foreign(pulse);
-	error = sksm_ksmd_put_back(&pulse->original, &pulse->ours);
+	strcpy(stopped.value[SKSM_KSMD_RUN], pulse->original.value[SKSM_KSMD_RUN]);
+	error = sksm_ksmd_put_back(&stopped, &pulse->ours);
+	/* That waited for the end of a batch, time enough for somebody to write the others. */
+	pulse->ours = stopped;
+	give_up_foreign(pulse);
+	rest_error = sksm_ksmd_put_back(&pulse->original, &pulse->ours);
+	error = error ? error : rest_error;
 	settle(pulse);
 	pulse->on = false;
 	if (!error)
