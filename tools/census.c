@@ -279,7 +279,7 @@ int sksm_census_take(struct sksm_census *ret, const struct sksm_places *places,
 	};
 	size_t i;
 
-	sksm_places_walk(places, &walk);
+	taking.census.refused = !sksm_places_walk(places, &walk);
 	if (taking.error) {
 		sksm_census_fini(&taking.census);
 		return taking.error;

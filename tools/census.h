@@ -58,6 +58,7 @@ struct sksm_census {
 	size_t count;
 	size_t living;
 	char other_domains[256];	/* that have records but were not asked for, for a hint */
+	bool refused;		/* own_dir is there and could not be looked into (places.h) */
 	/*
 	 * Sums of the counters. Of living processes alone where there is one and both kinds were
 	 * asked for: what ended frees nothing now, and "saved" must be true.

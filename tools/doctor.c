@@ -16,6 +16,7 @@
 		     "linux-image-amd64)"
 #define OPEN_SECCOMP "allow %s in the seccomp profile (docker run --security-opt " \
 		     "seccomp=profile.json, or =unconfined)"
+#define DIRECTORY_MAX (SKSM_PATH_MAX + SKSM_DOMAIN_MAX + 16)
 #define SCOPE_FILE "/proc/sys/kernel/yama/ptrace_scope"
 
 static struct sksm_symptom *add_symptom(struct sksm_examination *examination, const char *name,
@@ -102,16 +103,17 @@ static void examine_library(struct sksm_examination *examination)
 	}
 }
 
-/* Why a process of this user could not use its SKSM_DIR; see open_directory in domain.c. */
+/* Why a process of this user could not use @dir; see open_directory in domain.c. */
 static void judge_directory(struct sksm_symptom *symptom, const char *dir)
 {
-	char parent[SKSM_PATH_MAX];
+	char parent[DIRECTORY_MAX];
 	struct stat status;
 	char *slash;
 
 	if (!lstat(dir, &status)) {
 		if (!S_ISDIR(status.st_mode)) {
-			SAY(symptom->reason, "%s is not a directory", dir);
+			SAY(symptom->reason, "%s is %s", dir, S_ISLNK(status.st_mode) ?
+			    "a symbolic link" : "not a directory");
 			SAY(symptom->command, "export SKSM_DIR=/another/directory");
 		} else if (status.st_uid != geteuid()) {
 			SAY(symptom->reason, "%s belongs to another user", dir);
@@ -145,12 +147,22 @@ static void judge_directory(struct sksm_symptom *symptom, const char *dir)
 
 static void examine_directory(struct sksm_examination *examination, const struct sksm_host *host)
 {
+	const char *const steps[] = { host->options.dir, host->options.domain, "records" };
 	struct sksm_symptom *symptom;
+	char path[DIRECTORY_MAX];
+	size_t used = 0, i;
 
 	symptom = add_symptom(examination, "directory", "SKSM_DIR can hold records and indexes",
 			      true);
 	symptom->needed = true;
-	judge_directory(symptom, host->options.dir);
+	for (i = 0; i < sizeof(steps) / sizeof(steps[0]) && !*symptom->reason; i++) {
+		/* What is in a directory that is not there yet will be made as it has to be. */
+		if (i && access(path, F_OK))
+			break;
+		used += (size_t)snprintf(path + used, sizeof(path) - used, "%s%s", i ? "/" : "",
+					 steps[i]);
+		judge_directory(symptom, path);
+	}
 	symptom->works = !*symptom->reason;
 }
 

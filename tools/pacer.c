@@ -126,16 +126,20 @@ static int become_active(const struct arguments *arguments, int home_fd)
 	int lock_fd;
 
 	while ((lock_fd = sksm_pacer_home_lock(home_fd, &holder)) == -EAGAIN) {
-		if (!arguments->wait)
+		if (!arguments->wait) {
+			sksm_pacer_home_unregister(home_fd);
 			errx(EXIT_FAILURE, "another pacer (pid %d) runs", (int)holder);
+		}
 		if (!told && !arguments->parent)
 			warnx("another pacer (pid %d) runs: waiting for its end", (int)holder);
 		told = holder;
 		if (sksm_pacer_loop_sleep(TAKE_OVER_MS))
 			return -1;
 	}
-	if (lock_fd < 0)
+	if (lock_fd < 0) {
+		sksm_pacer_home_unregister(home_fd);
 		errx(EXIT_FAILURE, SKSM_PACER_HOME "/pacer.lock: %s", strerror(-lock_fd));
+	}
 	return lock_fd;
 }
 
@@ -156,7 +160,8 @@ static int run(const struct arguments *arguments, int home_fd)
 	sksm_options_parse(&options, environ, NULL, NULL);
 	error = sksm_pacer_home_register(home_fd, options.dir);
 	if (error)
-		warnx(SKSM_PACER_HOME "/pacer.d: %s", strerror(-error));
+		warnx(SKSM_PACER_HOME "/pacer.d: %s: going on; reports may miss %s",
+		      strerror(-error), options.dir);
 	status = EXIT_SUCCESS;
 	if (become_active(arguments, home_fd) >= 0) {
 		error = sksm_pacer_state_repair(home_fd);

@@ -64,6 +64,7 @@ struct pacer {
 	uint64_t rested_ns;		/* when the last series ended */
 	unsigned int backoff_ms;
 	unsigned int linger_ms;
+	int error;			/* that kept the last pulse from starting */
 	/* The series of pulses under way: they are interrupted when the budget is used up. */
 	bool series;
 	bool fruitful;
@@ -242,14 +243,15 @@ static bool check_pulse(struct pacer *pacer)
 	return pacer->series;
 }
 
-/* One pulse, from the start to putting back. True where a signal says to end. */
-static bool run_pulse(struct pacer *pacer)
+static bool start_pulse(struct pacer *pacer)
 {
-	int error = sksm_pulse_start(&pacer->pulse), number = 0;
+	int error = sksm_pulse_start(&pacer->pulse);
 
+	/* It is tried for as long as a process waits; said once. */
+	if (error && error != -EBUSY && error != pacer->error)
+		warnx("cannot run ksmd: %s: %s", pacer->pulse.failed, strerror(-error));
+	pacer->error = error == -EBUSY ? 0 : error;
 	if (error) {
-		if (error != -EBUSY)
-			warnx("cannot run ksmd: %s", strerror(-error));
 		pacer->hold_ns = now() + BACKOFF_MAX_MS * NS_PER_MS;
 		return false;
 	}
@@ -258,6 +260,16 @@ static bool run_pulse(struct pacer *pacer)
 		pacer->fruitful = false;
 		note_progress(pacer);
 	}
+	return true;
+}
+
+/* One pulse, from the start to putting back. True where a signal says to end. */
+static bool run_pulse(struct pacer *pacer)
+{
+	int number = 0;
+
+	if (!start_pulse(pacer))
+		return false;
 	do
 		number = wait_signal(STEP_MS);
 	while (!number && check_pulse(pacer));
@@ -319,6 +331,8 @@ static int loop(struct pacer *pacer, bool once)
 		    sksm_pulse_ready(&pacer->pulse)) {
 			if (run_pulse(pacer))
 				return EXIT_SUCCESS;
+			if (once && pacer->error)
+				return EXIT_FAILURE;
 			/* Unless the pulse ended for lack of budget, look again at once. */
 			sleep_ms = pacer->series ? LOOK_MS : STEP_MS;
 		}

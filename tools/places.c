@@ -27,6 +27,7 @@ struct position {
 	const char *domain;
 	bool in_records;
 	uid_t owner;
+	bool *refused;	/* set where a directory of own_dir is not entered; NULL elsewhere */
 };
 
 static void complain(const struct position *at, const char *name, const char *reason)
@@ -37,29 +38,47 @@ static void complain(const struct position *at, const char *name, const char *re
 		      *name ? "/" : "", name, reason);
 }
 
-/* Open a directory of @at->owner that nobody else can write. -1, with a message, if it is not. */
+/* O_DIRECTORY | O_NOFOLLOW answers ENOTDIR to a symbolic link too. */
+static const char *open_error(int parent_fd, const char *path)
+{
+	int error = errno;
+	struct stat status;
+
+	if (error != ENOTDIR)
+		return strerror(error);
+	return !fstatat(parent_fd, path, &status, AT_SYMLINK_NOFOLLOW) &&
+	       S_ISLNK(status.st_mode) ? "a symbolic link" : "not a directory";
+}
+
+/* What is wrong with a directory that must be @owner's, and that nobody else can write. */
+static const char *wrong_with(int fd, uid_t owner)
+{
+	struct stat status;
+
+	if (fstat(fd, &status))
+		return strerror(errno);
+	if (status.st_uid != owner)
+		return "belongs to another user";
+	return status.st_mode & 022 ? "writable by others" : NULL;
+}
+
+/* Open a directory of @at->owner. -1, with a message unless it is missing, where that cannot be. */
 static int open_dir(const struct position *at, int parent_fd, const char *path, const char *name)
 {
 	int fd = openat(parent_fd, path,
 			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	struct stat status;
+	const char *reason;
 
-	if (fd < 0) {
-		if (errno != ENOENT && errno != ENOTDIR)
-			complain(at, name, errno == ELOOP ? "a symbolic link" : strerror(errno));
-		else if (errno == ENOTDIR && parent_fd == AT_FDCWD)
-			complain(at, name, "not a directory");
+	if (fd < 0 && errno == ENOENT)
 		return -1;
-	}
-	if (fstat(fd, &status))
-		complain(at, name, strerror(errno));
-	else if (status.st_uid != at->owner)
-		complain(at, name, "belongs to another user");
-	else if (status.st_mode & 022)
-		complain(at, name, "writable by others");
-	else
+	reason = fd < 0 ? open_error(parent_fd, path) : wrong_with(fd, at->owner);
+	if (!reason)
 		return fd;
-	close(fd);
+	complain(at, name, reason);
+	if (at->refused)
+		*at->refused = true;
+	if (fd >= 0)
+		close(fd);
 	return -1;
 }
 
@@ -222,7 +241,9 @@ static void visit_domain(const struct position *place, int place_fd, const char 
 	struct position at = *place;
 	int domain_fd, records_fd;
 
-	domain_fd = open_dir(place, place_fd, domain, domain);
+	if (at.walk->domain && strcmp(at.walk->domain, domain))
+		at.refused = NULL;
+	domain_fd = open_dir(&at, place_fd, domain, domain);
 	if (domain_fd < 0)
 		return;
 	at.domain = domain;
@@ -241,14 +262,16 @@ static void visit_domain(const struct position *place, int place_fd, const char 
 /* Domains are few: a directory with more than this is not one that our library made. */
 #define DOMAINS_MAX 1000u
 
-static void visit_place(const struct position *at, int place_fd)
+static void visit_place(const struct position *at)
 {
-	DIR *stream = fdopendir(place_fd);
+	int place_fd = open_dir(at, AT_FDCWD, at->dir, "");
+	DIR *stream = place_fd < 0 ? NULL : fdopendir(place_fd);
 	unsigned int left = DOMAINS_MAX;
 	struct dirent *entry;
 
 	if (!stream) {
-		close(place_fd);
+		if (place_fd >= 0)
+			close(place_fd);
 		return;
 	}
 	while (left-- && (entry = readdir(stream)))
@@ -257,24 +280,21 @@ static void visit_place(const struct position *at, int place_fd)
 	closedir(stream);
 }
 
-void sksm_places_walk(const struct sksm_places *places, const struct sksm_walk *walk)
+bool sksm_places_walk(const struct sksm_places *places, const struct sksm_walk *walk)
 {
+	bool refused = false;
 	size_t i;
 
 	for (i = 0; i < places->count; i++) {
 		const struct sksm_place *place = &places->list[i];
-		struct position at = { .walk = walk, .dir = place->dir, .owner = place->owner };
+		struct position at = { .walk = walk, .dir = place->dir, .owner = place->owner,
+				       .refused = place->own ? &refused : NULL };
 		struct stat status;
-		int fd;
 
-		if (!place->owner_known) {
-			/* Whoever owns the directory that was named to us owns what is in it. */
-			if (lstat(place->dir, &status))
-				continue;
+		/* Whoever owns the directory that was named to us owns what is in it. */
+		if (!place->owner_known && !lstat(place->dir, &status))
 			at.owner = status.st_uid;
-		}
-		fd = open_dir(&at, AT_FDCWD, place->dir, "");
-		if (fd >= 0)
-			visit_place(&at, fd);
+		visit_place(&at);
 	}
+	return !refused;
 }

@@ -21,6 +21,7 @@
 struct sksm_place {
 	char dir[SKSM_PATH_MAX];
 	bool owner_known;
+	bool own;	/* the caller's own_dir */
 	uid_t owner;	/* who must own it, where owner_known */
 };
 
@@ -63,7 +64,10 @@ struct sksm_walk {
 	void *arg;
 };
 
-/* Visit the records of @places. */
-void sksm_places_walk(const struct sksm_places *places, const struct sksm_walk *walk);
+/*
+ * Visit the records of @places. True unless own_dir, or what was asked for in it, is there and is
+ * nothing to be looked into: then what was visited is not what the caller meant.
+ */
+bool sksm_places_walk(const struct sksm_places *places, const struct sksm_walk *walk);
 
 #endif

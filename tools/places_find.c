@@ -12,16 +12,22 @@
 #include "pacer_home.h"
 #include "text.h"
 
+static struct sksm_place *find_place(const struct sksm_places *places, const char *dir)
+{
+	size_t i;
+
+	for (i = 0; i < places->count; i++)
+		if (!strcmp(places->list[i].dir, dir))
+			return &places->list[i];
+	return NULL;
+}
+
 static int add_place(struct sksm_places *places, const char *dir, bool owner_known, uid_t owner)
 {
 	struct sksm_place *list;
-	size_t i;
 
-	if (strlen(dir) >= sizeof(places->list->dir))
+	if (strlen(dir) >= sizeof(places->list->dir) || find_place(places, dir))
 		return 0;
-	for (i = 0; i < places->count; i++)
-		if (!strcmp(places->list[i].dir, dir))
-			return 0;
 	list = reallocarray(places->list, places->count + 1, sizeof(*list));
 	if (!list)
 		return -ENOMEM;
@@ -110,6 +116,7 @@ static void add_registered(const char *dir, void *arg)
 int sksm_places_find(struct sksm_places *ret, const char *own_dir, bool only_own)
 {
 	struct sksm_places places = { 0 };
+	struct sksm_place *own;
 	int error = 0;
 	size_t i;
 
@@ -124,6 +131,9 @@ int sksm_places_find(struct sksm_places *ret, const char *own_dir, bool only_own
 		sksm_places_fini(&places);
 		return error;
 	}
+	own = find_place(&places, own_dir);
+	if (own)
+		own->own = true;
 	*ret = places;
 	return 0;
 }

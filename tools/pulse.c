@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "pacer_home.h"
 #include "pacer_state.h"
 #include "watch.h"
 
@@ -99,6 +100,7 @@ int sksm_pulse_start(struct sksm_pulse *pulse)
 {
 	int error = sksm_ksmd_read(&pulse->original);
 
+	pulse->failed = SKSM_KSMD_ROOT;
 	if (error)
 		return error;
 	if (!at_rest(pulse->original.value[SKSM_KSMD_RUN]))
@@ -115,8 +117,10 @@ int sksm_pulse_start(struct sksm_pulse *pulse)
 	choose(&pulse->ours, SKSM_KSMD_SMART_SCAN, "0");
 	choose(&pulse->ours, SKSM_KSMD_RUN, "1");
 	error = sksm_pacer_state_save(pulse->home_fd, &pulse->original, &pulse->ours);
-	if (error)
+	if (error) {
+		pulse->failed = SKSM_PACER_HOME "/" SKSM_PACER_STATE;
 		return error;
+	}
 	pulse->ksmd_seen_ns = sksm_ksmd_cpu_ns(pulse->ksmd);
 	error = sksm_ksmd_apply(&pulse->original, &pulse->ours);
 	if (error) {

@@ -29,6 +29,7 @@ struct sksm_pulse {
 	uint64_t ksmd_seen_ns;	/* ksmd's CPU time then, during a pulse */
 	uint64_t ksmd_cpu_ns;	/* of all pulses */
 	uint64_t pulses;
+	const char *failed;	/* what sksm_pulse_start could not write: a static path */
 };
 
 /* What became of ksmd since the last look. */
@@ -47,7 +48,10 @@ void sksm_pulse_fini(struct sksm_pulse *pulse);
 /* True where a pulse may begin: ksmd stands still (run is 0) and there is some budget. */
 bool sksm_pulse_ready(struct sksm_pulse *pulse);
 
-/* Begin one. 0; -EBUSY where ksmd is not at rest after all; or -errno with nothing changed. */
+/*
+ * Begin one. 0; -EBUSY where ksmd is not at rest after all; or -errno with nothing changed, and
+ * @pulse->failed.
+ */
 int sksm_pulse_start(struct sksm_pulse *pulse);
 
 /* To be called every few milliseconds while one is on. */

@@ -216,6 +216,9 @@ static int run(struct sksm_report_arguments *arguments)
 	if (has_all(&arguments->query, &census))
 		status = arguments->prune ? prune(&census) :
 			 print_report(arguments, &census, &options);
+	/* Nothing, since it is not to be had, is no answer. Why is said. */
+	if (census.refused && !census.count)
+		status = EXIT_FAILURE;
 	sksm_census_fini(&census);
 	sksm_places_fini(&places);
 	return status;

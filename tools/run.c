@@ -183,7 +183,7 @@ static int let_go_of_files(bool keep_stderr)
 	return stderr_fd;
 }
 
-static void print_report(const char *run_id, int stderr_fd)
+static void print_report(const char *run_id, int stderr_fd, bool paced)
 {
 	char program[PATH_MAX], option[48];
 	char *argv[] = { program, option, NULL };
@@ -191,6 +191,9 @@ static void print_report(const char *run_id, int stderr_fd)
 	int status;
 
 	dup2(stderr_fd, STDERR_FILENO);
+	/* It stays as long as we do, unless it cannot do its work; what it said went nowhere. */
+	if (!paced)
+		warnx("sksm-pacer ended early: nobody paced ksmd; sksm-pacer --once says why");
 	if (sksm_locate_program("sksm-report", program)) {
 		warnx("sksm-report is not there (looked for: %s)", program);
 		return;
@@ -209,6 +212,7 @@ int main(int argc, char **argv)
 	char library[PATH_MAX], run_id[24];
 	int status = 0, stderr_fd, error;
 	pid_t child, pacer = 0;
+	bool paced;
 
 	parse_arguments(&arguments, argc, argv);
 	choose_library(library);
@@ -226,10 +230,10 @@ int main(int argc, char **argv)
 	stderr_fd = let_go_of_files(arguments.report);
 	error = sksm_run_child_wait(child, &status);
 	/* First: the settings of the kernel are as they were before anybody learns of the end. */
-	sksm_run_pacer_stop(pacer);
+	paced = sksm_run_pacer_stop(pacer);
 	if (error)
 		return EXIT_OURS;
 	if (stderr_fd >= 0)
-		print_report(run_id, stderr_fd);
+		print_report(run_id, stderr_fd, paced);
 	sksm_run_child_end_like(status);
 }

@@ -81,18 +81,21 @@ pid_t sksm_run_pacer_start(void)
 	return pacer;
 }
 
-void sksm_run_pacer_stop(pid_t pacer)
+bool sksm_run_pacer_stop(pid_t pacer)
 {
 	const struct timespec step = { .tv_nsec = STEP_MS * 1000000 };
 	int waited_ms;
 
 	if (!pacer)
-		return;
+		return true;
+	if (waitpid(pacer, NULL, WNOHANG) == pacer)
+		return false;
 	kill(pacer, SIGTERM);
 	for (waited_ms = 0; waited_ms < STOP_MS; waited_ms += STEP_MS) {
 		if (waitpid(pacer, NULL, WNOHANG))
-			return;
+			return true;
 		nanosleep(&step, NULL);
 	}
 	warnx("sksm-pacer (pid %d) takes long to end", (int)pacer);
+	return true;
 }

@@ -5,6 +5,7 @@
 #ifndef SKSM_RUN_PACER_H
 #define SKSM_RUN_PACER_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /*
@@ -14,7 +15,10 @@
  */
 pid_t sksm_run_pacer_start(void);
 
-/* Let it put back everything, and wait for its end. 0 is ignored. */
-void sksm_run_pacer_stop(pid_t pacer);
+/*
+ * Let it put back everything, and wait for its end. False where it had ended by itself. 0 is
+ * ignored.
+ */
+bool sksm_run_pacer_stop(pid_t pacer);
 
 #endif
