@@ -59,7 +59,6 @@ static int try_calls(void *arg)
 	sksm_call3(SYS_fcntl, -1, F_OFD_SETLK, 0);
 	sksm_call6(SYS_mmap, 0, 0, 0, 0, -1, 0);
 	sksm_call2(SYS_munmap, 0, 0);
-	sksm_call3(SYS_mincore, 1, 0, 0);
 	sksm_call3(SYS_mprotect, 0, 0, 0);
 	sksm_call3(SYS_madvise, 0, 0, 0);
 	sksm_call1(SYS_userfaultfd, -1);
@@ -76,6 +75,8 @@ static int try_calls(void *arg)
 	sksm_call2(SYS_prctl, PR_SET_NAME, 0);
 	sksm_call1(SYS_sched_getscheduler, 0);
 	sksm_call3(SYS_sched_setscheduler, -1, 0, 0);
+	sksm_call3(SYS_sched_setattr, 0, 0, 0);
+	sksm_call2(SYS_getpriority, -1, 0);
 	sksm_call3(SYS_setpriority, -1, 0, 0);
 	sksm_call4(SYS_rt_sigprocmask, -1, 0, 0, 8);
 	sksm_call6(SYS_futex, &ts, FUTEX_WAKE, 0, 0, 0, 0);

@@ -74,6 +74,19 @@ struct sksm_procmap_query {
 #define SKSM_PROCMAP_SHARED 0x08u
 #define SKSM_PROCMAP_COVERING_OR_NEXT 0x10u
 
+/* sched_setattr: the first version of it */
+struct sksm_sched_attr {
+	__u32 size;
+	__u32 policy;
+	__u64 flags;
+	__s32 nice;
+	__u32 priority;
+	__u64 runtime_ns;	/* of fair policies: the slice, 0.1 to 100 ms, since 6.12 */
+	__u64 deadline_ns;
+	__u64 period_ns;
+};
+#define SKSM_SCHED_KEEP_POLICY 0x08u
+
 /* userfaultfd */
 #define SKSM_UFFD_FEATURE_WP_UNPOPULATED (1u << 13)
 #define SKSM_UFFD_FEATURE_WP_ASYNC (1u << 15)

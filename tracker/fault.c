@@ -72,6 +72,7 @@ static const struct {
 	{ "close_range", SYS_close_range, 0, 0 },
 	{ "futex", SYS_futex, 0, 0 },
 	{ "prctl", SYS_prctl, 0, 0 },
+	{ "sched_setattr", SYS_sched_setattr, 0, 0 },
 	{ "setpriority", SYS_setpriority, 0, 0 },
 	{ "getrusage", SYS_getrusage, 0, 0 },
 	{ "prlimit", SYS_prlimit64, 0, 0 },

@@ -27,7 +27,7 @@ faulty() {
 
 calls="openat close read write pread pwrite ftruncate fallocate mkdirat linkat unlinkat fstat fcntl
        getrandom ioctl scan procmap_query uffd_api register mmap mprotect madvise mergeable
-       wipeonfork copy_memory userfaultfd close_range futex prctl setpriority getrusage prlimit
+       wipeonfork copy_memory userfaultfd close_range futex prctl sched_setattr getrusage prlimit
        sysinfo sigprocmask"
 for call in $calls; do
 	before=$failures

@@ -25,6 +25,24 @@ if chrt -f 1 true 2>/dev/null; then
 else
 	echo "no real-time priority here"
 fi
+
+# Ours gives way, and is soon gone all the same where a call waits for its end.
+start idle env LD_PRELOAD="$shim" "$victims/hold" --bytes 16M --seconds 60
+find_ours() {
+	ours=$(grep -lx sksm /proc/"$pid"/task/*/comm) && ours=${ours%/comm}
+}
+wait_until 10 find_ours || fail "hold has no thread of ours"
+nice_of_ours() {
+	sed 's/.*) //' "$ours/stat" | cut -d' ' -f17
+}
+check "nice 19" wait_until 5 eval '[ "$(nice_of_ours)" = 19 ]'
+if [ "$(printf '6.12\n%s\n' "$(uname -r)" | sort -V | head -n 1)" = 6.12 ] && [ -r "$ours/sched" ]; then
+	check "in the shortest slices" grep -Eq '^se.slice *: *100000$' "$ours/sched"
+else
+	echo "slices cannot be chosen, or not be seen, here"
+fi
+kill "$pid"
+
 compare softdirty "$victims/own" softdirty
 cat softdirty.out
 at_work softdirty

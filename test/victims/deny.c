@@ -20,8 +20,8 @@ static const struct {
 	CALL(userfaultfd), CALL(madvise), CALL(ioctl), CALL(process_vm_readv), CALL(pread64),
 	CALL(ftruncate), CALL(mkdirat), CALL(mkdir), CALL(unshare), CALL(clone), CALL(clone3),
 	CALL(close_range), CALL(memfd_create), CALL(getrandom), CALL(sched_setscheduler),
-	CALL(setpriority), CALL(prctl), CALL(futex), CALL(gettid), CALL(clock_nanosleep),
-	CALL(pwrite64), CALL(flock), CALL(linkat), CALL(renameat2), CALL(rt_sigprocmask),
+	CALL(sched_setattr), CALL(setpriority), CALL(prctl), CALL(futex), CALL(gettid),
+	CALL(clock_nanosleep), CALL(pwrite64), CALL(flock), CALL(linkat), CALL(renameat2), CALL(rt_sigprocmask),
 	CALL(set_robust_list), CALL(rseq), CALL(kcmp), CALL(getdents64), CALL(membarrier),
 	CALL(geteuid), CALL(getrusage), CALL(wait4),
 };
