@@ -90,7 +90,8 @@ browse() {
 	step picture as_user chromium "${options[@]}" --screenshot="$PWD/picture.png" "http://127.0.0.1:$port/page.html" 2>messages
 	crashes
 	convert-im6.q16 picture.png -format '%wx%h %#\n' info: 2>/dev/null || file picture.png
-	step paper as_user chromium "${options[@]}" --print-to-pdf="$PWD/page.pdf" "http://127.0.0.1:$port/page.html" 2>messages
+	step paper as_user chromium "${options[@]}" --no-pdf-header-footer \
+		--print-to-pdf="$PWD/page.pdf" "http://127.0.0.1:$port/page.html" 2>messages
 	crashes
 	# It has dates in it.
 	sed -E '/Date/d' page.pdf | wc -c
