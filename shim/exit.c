@@ -46,16 +46,22 @@ void shim_exit_note(void)
 {
 	struct sksm_record *record = own_record();
 
-	if (record)
-		record->state = SKSM_STATE_EXITED;
+	if (!record)
+		return;
+	record->state = SKSM_STATE_EXITED;
+	if (!shim.sandboxed)
+		shim_thread_lift(true);
 }
 
 void shim_exit_exec(bool begins)
 {
 	struct sksm_record *record = own_record();
 
-	if (record)
-		record->state = begins ? SKSM_STATE_EXEC : SKSM_STATE_RUNNING;
+	if (!record)
+		return;
+	record->state = begins ? SKSM_STATE_EXEC : SKSM_STATE_RUNNING;
+	if (!shim.sandboxed)
+		shim_thread_lift(begins);
 }
 
 static void put_size(struct sksm_fmt *fmt, uint64_t bytes)

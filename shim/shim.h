@@ -166,6 +166,12 @@ void shim_thread_hold(void);
 void shim_thread_release(void);
 
 /*
+ * thread.c: for the time until it ends, our thread has the priority of the caller, where the kernel
+ * lets one give it (root, RLIMIT_NICE); or, not @lifts, its own again. Not in a sandbox.
+ */
+void shim_thread_lift(bool lifts);
+
+/*
  * thread.c: give back the addresses that our thread would need, for good, in children too; the
  * record says @reason. Only while the thread is held.
  */

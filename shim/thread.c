@@ -127,10 +127,27 @@ static void give_up(struct shim_control *control, const char *reason)
 	control->dormant = 1;
 }
 
+/*
+ * Below everybody else, but in the shortest slices: when a thread of nice 19 is due depends on how
+ * much it asks for, and that is how long one waits for its end: shim_thread_hold, exec, and whoever
+ * waits for the end of the process.
+ */
+static void step_back(void)
+{
+	const struct sksm_sched_attr attr = {
+		.size = sizeof(attr), .flags = SKSM_SCHED_KEEP_POLICY, .nice = 19,
+		.runtime_ns = 100000,
+	};
+
+	if (sksm_call3(SYS_sched_setattr, 0, &attr, 0))
+		sksm_call3(SYS_setpriority, PRIO_PROCESS, 0, 19);
+}
+
 static void run_passes(struct shim_control *control, struct sksm_tracker *tracker)
 {
 	struct shim_leader leader;
 	unsigned int idle = 0;
+	bool is_back = false;
 
 	shim_leader_open(&leader);
 	inherit_counters(control, tracker);
@@ -151,6 +168,10 @@ static void run_passes(struct shim_control *control, struct sksm_tracker *tracke
 		}
 		if (!sleep_ns(control, tracker, &leader, pause_ns))
 			break;
+		/* A process that has ended by now need not wait. */
+		if (!is_back)
+			step_back();
+		is_back = true;
 	}
 	shim_leader_close(&leader);
 }
@@ -192,21 +213,6 @@ static void track(struct shim_control *control)
 	sksm_tracker_fini(tracker);
 }
 
-/*
- * Below everybody else, but in the shortest slices: when a thread of nice 19 is due depends on how
- * much it asks for, and whoever waits for it to end (shim_thread_hold) waits for that.
- */
-static void step_back(void)
-{
-	const struct sksm_sched_attr attr = {
-		.size = sizeof(attr), .flags = SKSM_SCHED_KEEP_POLICY, .nice = 19,
-		.runtime_ns = 100000,
-	};
-
-	if (sksm_call3(SYS_sched_setattr, 0, &attr, 0))
-		sksm_call3(SYS_setpriority, PRIO_PROCESS, 0, 19);
-}
-
 static int thread_main(void *arg)
 {
 	const struct sched_param no_priority = { 0 };
@@ -218,7 +224,6 @@ static int thread_main(void *arg)
 	/* A real-time thread that starts us passes its priority on. */
 	if (policy == SCHED_FIFO || policy == SCHED_RR)
 		sksm_call3(SYS_sched_setscheduler, 0, SCHED_OTHER, &no_priority);
-	step_back();
 	track(control);
 	__atomic_store_n(&control->phase, SHIM_IDLE, __ATOMIC_RELEASE);
 	/* The kernel clears control->tid when it has left the stack for good. */
@@ -327,12 +332,13 @@ static void wait_for_exit(struct shim_control *control, uint64_t deadline_ns)
 				    __ATOMIC_RELAXED);
 }
 
-/* Let our thread end with the priority of who waits for that, where we may (root, RLIMIT_NICE). */
-static void lift(int32_t tid)
+void shim_thread_lift(bool lifts)
 {
-	long nice = 20 - sksm_call2(SYS_getpriority, PRIO_PROCESS, 0);
+	int32_t tid = __atomic_load_n(&shim.control->tid, __ATOMIC_ACQUIRE);
+	long nice = lifts ? 20 - sksm_call2(SYS_getpriority, PRIO_PROCESS, 0) : 19;
 
-	sksm_call3(SYS_setpriority, PRIO_PROCESS, tid, nice);
+	if (tid)
+		sksm_call3(SYS_setpriority, PRIO_PROCESS, tid, nice);
 }
 
 void shim_thread_hold(void)
@@ -351,12 +357,11 @@ void shim_thread_hold(void)
 		__atomic_store_n(&control->interrupted, 1, __ATOMIC_RELEASE);
 		__atomic_store_n(&control->stop, 1, __ATOMIC_RELEASE);
 		futex(&control->stop, FUTEX_WAKE, 1, 0);
-		if (tid) {
-			lift(tid);
+		shim_thread_lift(true);
+		if (tid)
 			futex(&control->tid, FUTEX_WAIT, tid, &slice);
-		} else {
+		else
 			sksm_call0(SYS_sched_yield);
-		}
 	}
 	wait_for_exit(control, deadline_ns);
 }

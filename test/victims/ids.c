@@ -44,16 +44,16 @@ static void add_line(const char *line)
 
 static void print_credentials(const char *when)
 {
-	DIR *tasks = opendir("/proc/self/task");
+	DIR *tasks = opendir(TASKS);
 	struct dirent *entry;
 	char path[300], line[160];
 	FILE *status;
 
 	if (!tasks)
-		die("/proc/self/task");
+		die(TASKS);
 	line_count = 0;
 	while ((entry = readdir(tasks))) {
-		snprintf(path, sizeof(path), "/proc/self/task/%s/status", entry->d_name);
+		snprintf(path, sizeof(path), TASKS "/%s/status", entry->d_name);
 		status = entry->d_name[0] == '.' ? NULL : fopen(path, "r");
 		while (status && fgets(line, sizeof(line), status))
 			if (wanted(line))

@@ -105,7 +105,7 @@ static void test_realtime(void)
 		die("mmap");
 	fill(7);
 	sleep_ms(500);
-	tasks = opendir("/proc/self/task");
+	tasks = opendir(TASKS);
 	while (tasks && (entry = readdir(tasks)))
 		if (entry->d_name[0] != '.')
 			count += sched_getscheduler(atoi(entry->d_name)) == SCHED_FIFO;
