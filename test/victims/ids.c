@@ -83,6 +83,21 @@ static void drop_capabilities(const char *way)
 						    (int)syscall(SYS_capset, &header, data));
 }
 
+/* As Go programs before 1.16 did: for one thread only, and by no function of libc. */
+static int become_nobody_raw(void)
+{
+#ifdef __x86_64__
+	long result = SYS_setresuid;
+
+	__asm__ volatile("syscall" : "+a"(result) : "D"(NOBODY), "S"(NOBODY), "d"(NOBODY)
+			 : "rcx", "r11", "memory");
+	errno = result < 0 ? (int)-result : 0;
+	return result < 0 ? -1 : 0;
+#else
+	return (int)syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY);
+#endif
+}
+
 int main(int argc, char **argv)
 {
 	const char *way = argc > 1 ? argv[1] : "setresuid";
@@ -106,8 +121,7 @@ int main(int argc, char **argv)
 	if (strcmp(way, "capset") == 0) {
 		drop_capabilities(way);
 	} else if (strcmp(way, "raw") == 0) {
-		/* As Go programs before 1.16 did: one thread only. */
-		show("raw setresuid", (int)syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY));
+		show("raw setresuid", become_nobody_raw());
 	} else {
 		show("setgroups", setgroups(0, NULL));
 		show("setresgid", setresgid(NOBODY, NOBODY, NOBODY));

@@ -85,7 +85,7 @@ JAVA
 		[ -z "$COMPAT_QUICK" ] || [ $collector != Serial ] || return
 	done
 	exits 7 growing java -Xms16m -Xmx600m Work 2
-	exits 7 checked java -Xcheck:jni -XX:+VerifyBeforeGC -XX:+UnlockDiagnosticVMOptions -XX:+UseSerialGC -Xmx200m Work 1
+	exits 7 checked java -Xcheck:jni -XX:+UnlockDiagnosticVMOptions -XX:+VerifyBeforeGC -XX:+UseSerialGC -Xmx200m Work 1
 	exits 7 pages java -XX:+UseTransparentHugePages -Xmx400m -Xms400m Work 2
 	exits 1 error java NoSuchClass
 }
