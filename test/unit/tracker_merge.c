@@ -48,11 +48,11 @@ static void change(unsigned int page, uint64_t to)
 }
 
 /* As the kernel sees it: mapped elsewhere too. */
-static unsigned int count_shared_frames(const char *start)
+static unsigned int count_shared_frames(const char *start, unsigned int pages)
 {
 	unsigned int count = 0;
 
-	for (unsigned int i = 0; i < PAGES; i++) {
+	for (unsigned int i = 0; i < pages; i++) {
 		uint64_t entry = unit_pagemap_entry(start + i * PAGE);
 
 		count += (entry & SKSM_PM_PRESENT) && !(entry & SKSM_PM_EXCLUSIVE);
@@ -64,7 +64,7 @@ Test(tracker_merge, own_merges_are_not_taken_for_writes)
 {
 	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(MERGED), PAGES), "%u merged",
 		  rig_count(&rig, data, PAGES, RIG_BIT(MERGED)));
-	cr_assert_eq(count_shared_frames(data), PAGES);
+	cr_assert_eq(count_shared_frames(data, PAGES), PAGES);
 	rig_pass(&rig, 20);
 	cr_assert_eq(rig.tracker->counters.writes_seen, 0);
 	cr_assert_eq(rig.tracker->counters.cow_breaks, 0);
@@ -72,7 +72,7 @@ Test(tracker_merge, own_merges_are_not_taken_for_writes)
 	/* Armed again, or the next write would not be seen; and that undid nothing. */
 	for (unsigned int i = 0; i < PAGES; i++)
 		cr_assert(unit_pagemap_entry(data + i * PAGE) & SKSM_PM_UFFD_WP);
-	cr_assert_eq(count_shared_frames(data), PAGES);
+	cr_assert_eq(count_shared_frames(data, PAGES), PAGES);
 	cr_assert_eq(rig.tracker->counters.pending, 0);
 	expect_content();
 }
@@ -139,20 +139,31 @@ Test(tracker_merge, merged_memory_that_goes_away)
 	cr_assert_eq(rig_count(&rig, data + BYTES / 2, PAGES / 2, RIG_BIT(NONE)), PAGES / 2);
 }
 
+static void wait_shared(const char *start, unsigned int pages)
+{
+	for (unsigned int tries = 0; count_shared_frames(start, pages) < pages; tries++) {
+		cr_assert_lt(tries, 800, "%u of %u pages are merged",
+			     count_shared_frames(start, pages), pages);
+		unit_sleep_ms(10);
+	}
+}
+
 /* What the kernel merged before we came to digest it is a twin to others nonetheless. */
 Test(tracker_merge, twins_of_what_was_merged_before)
 {
 	char *marked = unit_map(BYTES), *lone = unit_map(BYTES);
-	unsigned int tries = 0;
 
 	for (unsigned int i = 0; i < PAGES; i++) {
 		unit_fill_page(marked + i * PAGE, 5000 + i % 64);
 		unit_fill_page(lone + i * PAGE, 10000 + i);
 	}
 	cr_assert_eq(madvise(marked, BYTES, MADV_MERGEABLE), 0);
-	while (count_shared_frames(marked) < PAGES && tries++ < 800)
-		unit_sleep_ms(10);
-	cr_assert_eq(count_shared_frames(marked), PAGES);
+	wait_shared(marked, PAGES);
+	ksmd_write("run", "0");
+	cr_assert(rig_pass_until(&rig, marked, PAGES, RIG_BIT(MERGED), PAGES), "%s",
+		  rig_states(&rig, marked, PAGES));
+	cr_assert_eq(count_shared_frames(marked, PAGES), PAGES, "to be digested undoes a merge");
+	ksmd_write("run", "1");
 	unit_fill_page(lone, 5000);
 	cr_assert(rig_pass_until(&rig, lone, 1, RIG_BIT(MERGED), 1), "%s",
 		  rig_states(&rig, lone, PAGES));
@@ -168,13 +179,47 @@ Test(tracker_merge, twins_of_what_was_merged_before)
 		  rig_states(&rig, lone, PAGES));
 }
 
+/* Likewise what was written to a marked run, and merged again before it was digested. */
+Test(tracker_merge, twins_of_what_was_merged_undigested)
+{
+	char *small = unit_map(4 * PAGE), *lone = unit_map(BYTES);
+	unsigned int age_ticks = rig.tracker->age_ticks;
+
+	/* Guards: two frames in memory that is not watched, and no part of a larger region. */
+	cr_assert_eq(mprotect(small, PAGE, PROT_NONE), 0);
+	cr_assert_eq(mprotect(small + 3 * PAGE, PAGE, PROT_NONE), 0);
+	small += PAGE;
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(lone + i * PAGE, 40000 + i);
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(MERGED), PAGES));
+	for (unsigned int i = 0; i < 2; i++)
+		unit_fill_page(small + i * PAGE, 30000);
+	cr_assert_eq(madvise(small, 2 * PAGE, MADV_MERGEABLE), 0);
+	wait_shared(small, 2);
+
+	ksmd_write("run", "0");
+	rig.tracker->age_ticks = 200;
+	change(5, 30000);
+	cr_assert(rig_pass_until(&rig, data + 5 * PAGE, 1, RIG_BIT(ARMED), 1));
+	ksmd_write("run", "1");
+	wait_shared(data + 5 * PAGE, 1);
+	rig_pass(&rig, 1);
+	cr_assert_eq(rig_state(&rig, data + 5 * PAGE), SKSM_PAGE_MERGED);
+	rig.tracker->age_ticks = age_ticks;
+	unit_fill_page(lone, 30000);
+	cr_assert(rig_pass_until(&rig, lone, 1, RIG_BIT(MERGED), 1), "%s",
+		  rig_states(&rig, lone, PAGES));
+	expect_content();
+}
+
 /* Any change at any time: what the program put there is there. */
 Test(tracker_merge, random_writes_while_merging)
 {
 	uint64_t seed = 11, end_ms = unit_now_ms() + 3000;
 	unsigned int merged = 0;
 
-	while (unit_now_ms() < end_ms) {
+	/* On a busy machine it takes a while until there is anything to disturb. */
+	while (unit_now_ms() < end_ms || (!merged && unit_now_ms() < end_ms + RIG_DEADLINE_MS)) {
 		for (unsigned int i = 0; i < 20; i++)
 			change(unit_random(&seed) % PAGES,
 			       unit_random(&seed) % 3 ? unit_random(&seed) % 64 : 0);
