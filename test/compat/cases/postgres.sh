@@ -39,7 +39,7 @@ CONF
 	step pgbench bash -c 'pgbench -c 8 -j 2 -t "$transactions" --random-seed=7 2>&1 | grep -E "processed|failed"'
 	step balanced psql -Atc 'select (select sum(abalance) from pgbench_accounts) = (select sum(delta) from pgbench_history),
 		(select sum(bbalance) from pgbench_branches) = (select sum(tbalance) from pgbench_tellers), (select count(*) from pgbench_history)'
-	step table psql -Atc "create table t as select g as id, g * 7919 % 100003 as a, md5(g::text) as b, array[g, g % 7] as c
+	step table psql -Atc "create table t as select g as id, (g::bigint * 7919 % 100003)::int as a, md5(g::text) as b, array[g, g % 7] as c
 		from generate_series(1, 100000 * $scale / 2) g; create index on t(a); create index on t using gin(c); analyze t"
 	step parallel psql -Atc 'select count(*), sum(a), md5(string_agg(b, null order by b)) from t'
 	step hash psql -Atc 'select count(*), sum(x.a) from t x join t y on x.a = y.id where x.c @> array[3]'
