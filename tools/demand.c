@@ -18,6 +18,7 @@ struct look {
 	struct sksm_demand demand;
 	uint64_t served_ns;
 	uint64_t now_ns;
+	const struct sksm_nested *nested;
 	unsigned int left;
 };
 
@@ -26,7 +27,7 @@ static bool want_pid(pid_t pid, void *arg)
 {
 	struct look *look = arg;
 
-	if (!look->left || (kill(pid, 0) && errno == ESRCH))
+	if (!look->left || (kill(pid, 0) && errno == ESRCH && !sksm_nested_has(look->nested, pid)))
 		return false;
 	look->left--;
 	return true;
@@ -48,19 +49,21 @@ static void add_record(const struct sksm_place_record *found, void *arg)
 		return;
 	look->demand.living++;
 	if (!record->counters.offered || record->updated_ns + FRESH_NS < look->now_ns ||
-	    !sksm_process_matches(record, found->owner))
+	    (!sksm_process_matches(record, found->owner) &&
+	     !sksm_process_matches_nested(record, found->owner, look->nested)))
 		return;
 	add_bytes(&look->demand.offered_bytes, record->counters.offered);
 	if (record->updated_ns > look->served_ns)
 		add_bytes(&look->demand.pending_bytes, record->counters.pending);
 }
 
-void sksm_demand_look(const struct sksm_places *places, uint64_t served_ns,
-		      struct sksm_demand *ret)
+void sksm_demand_look(const struct sksm_places *places, const struct sksm_nested *nested,
+		      uint64_t served_ns, struct sksm_demand *ret)
 {
 	struct look look = {
 		.served_ns = served_ns,
 		.now_ns = sksm_clock_ns(CLOCK_BOOTTIME),
+		.nested = nested,
 		.left = RECORDS_MAX,
 	};
 	const struct sksm_walk walk = {

@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "nested.h"
 #include "places.h"
 
 struct sksm_demand {
@@ -17,11 +18,11 @@ struct sksm_demand {
 };
 
 /*
- * Look at the records of @places whose processes live and that were updated not too long ago: a
+ * Look at the records of @places whose processes live, here or as one of @nested, and that were updated not too long ago: a
  * stopped process asks for nothing. What is pending counts where the record was updated after
  * @served_ns (CLOCK_BOOTTIME: when ksmd last had all the scans that it can use).
  */
-void sksm_demand_look(const struct sksm_places *places, uint64_t served_ns,
-		      struct sksm_demand *ret);
+void sksm_demand_look(const struct sksm_places *places, const struct sksm_nested *nested,
+		      uint64_t served_ns, struct sksm_demand *ret);
 
 #endif

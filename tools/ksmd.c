@@ -150,8 +150,8 @@ pid_t sksm_ksmd_pid(void)
 		uint64_t pid;
 
 		if (sksm_text_number(entry->d_name, &pid) && pid <= INT32_MAX &&
-		    !sksm_process_read((pid_t)pid, &process) && process.parent == KTHREADD &&
-		    !strcmp(process.comm, "ksmd"))
+		    !sksm_process_read((pid_t)pid, &process) && process.kernel_thread &&
+		    process.parent == KTHREADD && !strcmp(process.comm, "ksmd"))
 			ksmd = (pid_t)pid;
 	}
 	if (stream)

@@ -59,6 +59,16 @@ int sksm_nested_read(struct sksm_nested *ret)
 	return 0;
 }
 
+bool sksm_nested_has(const struct sksm_nested *nested, pid_t inner)
+{
+	size_t i;
+
+	for (i = 0; i < nested->count; i++)
+		if (nested->list[i].inner == inner)
+			return true;
+	return false;
+}
+
 void sksm_nested_fini(struct sksm_nested *nested)
 {
 	free(nested->list);

@@ -6,6 +6,7 @@
 #ifndef SKSM_NESTED_H
 #define SKSM_NESTED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -18,6 +19,9 @@ struct sksm_nested {
 	struct sksm_nested_pid *list;
 	size_t count;
 };
+
+/* Has one of them this pid in its own namespace? */
+bool sksm_nested_has(const struct sksm_nested *nested, pid_t inner);
 
 /* Look through /proc once; usually there are none. 0 or -errno. */
 int sksm_nested_read(struct sksm_nested *ret);

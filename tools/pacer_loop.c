@@ -23,6 +23,9 @@
 #define IDLE_MAX_MS 4000u
 #define IDLE_PART 8		/* of the time that none has waited */
 #define PLACES_MS 2000		/* between searches for directories */
+/* Between searches for processes of containers; or as rarely as one takes so much of the time. */
+#define NESTED_MS 5000
+#define NESTED_COST 1000
 #define STATS_MS 10000
 #define LOOK_COST_MAX 100	/* a look may take one part in so many of the time */
 
@@ -52,6 +55,8 @@ struct pacer {
 	const char *own_dir;
 	struct sksm_places places;
 	uint64_t places_ns;		/* when they were searched */
+	struct sksm_nested nested;
+	uint64_t nested_ns;		/* when to search for them again */
 	struct sksm_demand demand;
 	uint64_t look_ns;		/* when it was taken */
 	uint64_t look_cost_ns;
@@ -118,10 +123,25 @@ static uint64_t now(void)
 	return sksm_clock_ns(CLOCK_BOOTTIME);
 }
 
+static void search_nested(struct pacer *pacer)
+{
+	uint64_t begin_ns = sksm_clock_ns(CLOCK_PROCESS_CPUTIME_ID), wait_ns;
+
+	sksm_nested_fini(&pacer->nested);
+	sksm_nested_read(&pacer->nested);
+	wait_ns = (sksm_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - begin_ns) * NESTED_COST;
+	if (wait_ns < NESTED_MS * NS_PER_MS)
+		wait_ns = NESTED_MS * NS_PER_MS;
+	pacer->nested_ns = now() + wait_ns;
+}
+
 static void look(struct pacer *pacer)
 {
-	uint64_t cpu_ns = sksm_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	uint64_t cpu_ns;
 
+	if (now() >= pacer->nested_ns)
+		search_nested(pacer);
+	cpu_ns = sksm_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	if (!pacer->places_ns || now() - pacer->places_ns > PLACES_MS * NS_PER_MS) {
 		struct sksm_places places;
 
@@ -131,7 +151,7 @@ static void look(struct pacer *pacer)
 		}
 		pacer->places_ns = now();
 	}
-	sksm_demand_look(&pacer->places, pacer->served_ns, &pacer->demand);
+	sksm_demand_look(&pacer->places, &pacer->nested, pacer->served_ns, &pacer->demand);
 	pacer->look_ns = now();
 	if (pacer->demand.pending_bytes || !pacer->waited_ns)
 		pacer->waited_ns = pacer->look_ns;
@@ -363,5 +383,6 @@ int sksm_pacer_loop(int home_fd, const char *own_dir, unsigned int cpu_percent, 
 	sksm_pulse_fini(&pacer.pulse);
 	write_stats(&pacer);
 	sksm_places_fini(&pacer.places);
+	sksm_nested_fini(&pacer.nested);
 	return status;
 }

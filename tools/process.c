@@ -115,11 +115,11 @@ int sksm_process_stream(pid_t pid, const char *name, FILE **ret)
 	return -ENOMEM;
 }
 
-bool sksm_process_matches(const struct sksm_record *record, uid_t owner)
+/* Can @record, a file of @owner, be about @pid? */
+static bool can_be_of(const struct sksm_record *record, uid_t owner, pid_t pid)
 {
 	struct sksm_process process;
 	uint64_t start_ns, hertz = (uint64_t)sysconf(_SC_CLK_TCK);
-	pid_t pid = (pid_t)record->pid;
 
 	if (sksm_process_read(pid, &process) || process.dead)
 		return false;
@@ -129,6 +129,23 @@ bool sksm_process_matches(const struct sksm_record *record, uid_t owner)
 		return false;
 	/* A user cannot make the process of another one appear in the report. Root's can change. */
 	return owner == 0 || sksm_process_has_uid(pid, owner);
+}
+
+bool sksm_process_matches(const struct sksm_record *record, uid_t owner)
+{
+	return can_be_of(record, owner, (pid_t)record->pid);
+}
+
+bool sksm_process_matches_nested(const struct sksm_record *record, uid_t owner,
+				 const struct sksm_nested *nested)
+{
+	size_t i;
+
+	for (i = 0; i < nested->count; i++)
+		if (nested->list[i].inner == (pid_t)record->pid &&
+		    can_be_of(record, owner, nested->list[i].outer))
+			return true;
+	return false;
 }
 
 /* True where the record was made before the machine was started: its clock says so. */

@@ -45,6 +45,10 @@ int sksm_process_stream(pid_t pid, const char *name, FILE **ret);
  */
 bool sksm_process_matches(const struct sksm_record *record, uid_t owner);
 
+/* The same for one of @nested, by its own pid. Cheap where there are few. */
+bool sksm_process_matches_nested(const struct sksm_record *record, uid_t owner,
+				 const struct sksm_nested *nested);
+
 /*
  * What became of the process. @superseded: a newer record has the same pid and parent.
  * Reads /proc/PID/maps: a program that was started without us maps no record. *ret_pid is the pid

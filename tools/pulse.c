@@ -33,8 +33,6 @@ int sksm_pulse_init(struct sksm_pulse *pulse, int home_fd, unsigned int cpu_perc
 		return error;
 	memset(pulse, 0, sizeof(*pulse));
 	pulse->ksmd = sksm_ksmd_pid();
-	if (!pulse->ksmd)
-		return -ENOENT;
 	pulse->home_fd = home_fd;
 	pulse->cpu_percent = cpu_percent;
 	pulse->watch_fd = sksm_watch_open();
@@ -53,6 +51,15 @@ void sksm_pulse_fini(struct sksm_pulse *pulse)
 	sksm_pressure_close(&pulse->pressure);
 }
 
+/*
+ * What ksmd has used. Where it is not in our /proc, in a pid namespace of ours, it is charged with
+ * all the time that it may run.
+ */
+static uint64_t ksmd_used_ns(const struct sksm_pulse *pulse)
+{
+	return pulse->ksmd ? sksm_ksmd_cpu_ns(pulse->ksmd) : sksm_clock_ns(CLOCK_BOOTTIME);
+}
+
 /* Fill the bucket for the time that passed, and take out what ksmd used of it. */
 static void settle(struct sksm_pulse *pulse)
 {
@@ -63,7 +70,7 @@ static void settle(struct sksm_pulse *pulse)
 				      sksm_pressure_share(&pulse->pressure, pulse->cpu_percent));
 	pulse->filled_ns = now_ns;
 	if (pulse->on) {
-		uint64_t cpu_ns = sksm_ksmd_cpu_ns(pulse->ksmd);
+		uint64_t cpu_ns = ksmd_used_ns(pulse);
 
 		if (cpu_ns > pulse->ksmd_seen_ns) {
 			pulse->tokens_ns -= (int64_t)(cpu_ns - pulse->ksmd_seen_ns);
@@ -121,7 +128,7 @@ int sksm_pulse_start(struct sksm_pulse *pulse)
 		pulse->failed = SKSM_PACER_HOME "/" SKSM_PACER_STATE;
 		return error;
 	}
-	pulse->ksmd_seen_ns = sksm_ksmd_cpu_ns(pulse->ksmd);
+	pulse->ksmd_seen_ns = ksmd_used_ns(pulse);
 	error = sksm_ksmd_apply(&pulse->original, &pulse->ours);
 	if (error) {
 		if (!sksm_ksmd_put_back(&pulse->original, &pulse->ours))

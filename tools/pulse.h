@@ -18,7 +18,7 @@
 struct sksm_pulse {
 	int home_fd;
 	int watch_fd;
-	pid_t ksmd;
+	pid_t ksmd;		/* 0: it cannot be seen from here */
 	unsigned int cpu_percent;
 	struct sksm_pressure pressure;
 	bool on;
