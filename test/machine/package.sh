@@ -13,11 +13,11 @@ check() {
 	local text=$1
 
 	shift
-	if "$@" >/tmp/check.log 2>&1; then
+	if "$@" >/host/check.log 2>&1; then
 		echo "ok: $text"
 	else
 		echo "FAIL: $text ($*)"
-		head -n 20 /tmp/check.log
+		head -n 20 /host/check.log
 		failures=$((failures + 1))
 	fi
 }
@@ -121,8 +121,12 @@ nothing_of_ours() {
 	[ -z "$(named_after_us)" ] || { named_after_us; return 1; }
 }
 
+inside() {
+	nsenter --target "$(main_pid)" --mount -- sh -c "$1"
+}
+
 cannot() {
-	! nsenter --target "$(main_pid)" --mount -- sh -c "$1"
+	inside true && ! inside "$1"
 }
 
 useradd --create-home worker
@@ -133,12 +137,12 @@ names | sort >/host/names.before
 check "dpkg --install" dpkg --install /host/sksm_*-1_*.deb
 check "the unit is enabled" systemctl is-enabled $unit
 check "the unit runs" systemctl is-active $unit
+systemctl --quiet is-active $unit || systemctl status --no-pager $unit
 check "sksm-report --check says that merging can happen" sksm-report --check
 check "/run/sksm is root's alone" test "$(stat -c '%u %a' /run/sksm)" = "0 700"
 
 # What the unit may do.
-check "the pacer may write the settings" nsenter --target "$(main_pid)" --mount -- \
-	sh -c "cat $ksm/run >$ksm/run"
+check "the pacer may write the settings" inside "echo 0 >$ksm/run"
 for file in /proc/sys/vm/swappiness /sys/kernel/mm/transparent_hugepage/enabled; do
 	check "it may not write $file" cannot "cat $file | tr -d '[]' >$file"
 done
@@ -159,7 +163,7 @@ sksm-report
 check "every byte of theirs is right" workers_are_well merged
 
 # Killed in the middle, the unit comes back, with the settings as they were.
-kill -KILL "$(main_pid)"
+systemctl kill --kill-who=main --signal=KILL $unit
 check "a killed pacer is started again" wait_until 30 systemctl is-active $unit
 check "settings as before" wait_until 10 settings_as_before
 
