@@ -18,9 +18,10 @@ struct sksm_demand {
 };
 
 /*
- * Look at the records of @places whose processes live, here or as one of @nested, and that were updated not too long ago: a
- * stopped process asks for nothing. What is pending counts where the record was updated after
- * @served_ns (CLOCK_BOOTTIME: when ksmd last had all the scans that it can use).
+ * Look at the records of @places whose processes live, here or as one of @nested, and that were
+ * updated not too long ago: a stopped process asks for nothing. What is pending counts where the
+ * record was updated after @served_ns (CLOCK_BOOTTIME: when ksmd last had all the scans that it can
+ * use).
  */
 void sksm_demand_look(const struct sksm_places *places, const struct sksm_nested *nested,
 		      uint64_t served_ns, struct sksm_demand *ret);

@@ -89,7 +89,8 @@ if [ -g "$(command -v ssh-agent)" ]; then
 	check "ssh-agent: nothing is offered" eval "! is_offered $system"
 fi
 is_dormant() {
-	[ "$(SKSM_DIR=$T/own/user/sksm json '.processes[] | select(.comm == "ssh-agent") | .dormant != null')" = true ]
+	[ "$(SKSM_DIR=$T/own/user/sksm json \
+		'.processes[] | select(.comm == "ssh-agent") | .dormant != null')" = true ]
 }
 check "ssh-agent of a user, not setgid: it is left alone" wait_until 10 is_dormant
 check "ssh-agent of a user, not setgid: nothing is offered" eval "! is_offered $copy"

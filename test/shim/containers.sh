@@ -22,8 +22,8 @@ contained() {
 	export SKSM_DIR=$T/$name/sksm
 	install -d -o 60133 "$T/$name"
 	compare "$name" "${user[@]}" "$@" "${hold[@]}"
-	recorded "$name" ".comm == \"hold\" and (.tracker | test(\"^($tracker)$\")) and .dormant == null and
-		.duplicate >= 8000000 and (.engine == \"none\" or .offered >= 8000000)"
+	recorded "$name" ".comm == \"hold\" and (.tracker | test(\"^($tracker)$\")) and
+		.dormant == null and .duplicate >= 8000000 and (.engine == \"none\" or .offered >= 8000000)"
 }
 refused=("$T/bin/deny" EPERM userfaultfd,unshare,kcmp "$T/bin/deny" ENOSYS clone3)
 contained plain 'wp|digest'

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-# A user's records say what is not so: memory that waits, of a process of his own, of somebody else's,
-# of one that is gone. The pacer has ksmd run for the first alone, seldom and within its budget.
+# A user's records say what is not so: memory that waits, of a process of his own, of somebody
+# else's, of one that is gone. The pacer has ksmd run for the first alone, seldom and within its
+# budget.
 
 # With a /run of our own, where nobody else's domains are.
 if [ "$(id -u)" = 0 ] && [ -z "${SKSM_TEST_OWN_RUN:-}" ]; then
