@@ -40,6 +40,7 @@ static void fill_entry(struct sksm_entry *entry, const struct sksm_place_record 
 	entry->engine = sksm_engine_name(found->record->engine);
 	entry->tracker = sksm_tracker_name(found->record->tracker);
 	entry->mode = sksm_mode_name(found->record->mode);
+	entry->trend = sksm_trend_judge(found->record);
 }
 
 static void add_entry(const struct sksm_place_record *found, void *arg)

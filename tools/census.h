@@ -12,6 +12,7 @@
 
 #include "places.h"
 #include "process.h"
+#include "trend.h"
 
 /* Texts are clean (sksm_text_clean); pointers are to static strings. */
 struct sksm_frames_part;
@@ -35,6 +36,7 @@ struct sksm_entry {
 	const char *tracker;
 	const char *mode;
 	double seconds;			/* from its start until now, or until the last update */
+	struct sksm_trend trend;	/* as of its last update */
 	bool measured;			/* merged, zero and saved are the kernel's count */
 	struct sksm_file_view *sites;	/* its file of call sites, where asked for and there */
 	/* Where measured: of each mapping in it, and behind them of all else. */

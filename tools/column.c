@@ -2,6 +2,7 @@
 #include "column.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -21,6 +22,8 @@ const struct sksm_column sksm_columns[] = {
 	  "how writes are seen: wp, digest" },
 	{ "DORMANT", "dormant", SKSM_COLUMN_REASON, false, AT(dormant), "why nothing is tracked" },
 	{ "SECONDS", "seconds", SKSM_COLUMN_SECONDS, false, AT(seconds), "since it started" },
+	{ "TREND", "trend", SKSM_COLUMN_TREND, true, AT(trend),
+	  "growing (how long), shrinking, converged, oscillating" },
 	{ "PASSES", "passes", SKSM_COLUMN_COUNT, false, COUNTER(passes), "passes over its memory" },
 	{ "TRACKED", "tracked", SKSM_COLUMN_BYTES, true, COUNTER(tracked),
 	  "address space tracked" },
@@ -107,6 +110,8 @@ const char *sksm_column_cell(const struct sksm_column *column, const struct sksm
 		return ret;
 	case SKSM_COLUMN_WORD:
 		return *(const char *const *)value;
+	case SKSM_COLUMN_TREND:
+		return sksm_trend_text(value, raw, ret);
 	case SKSM_COLUMN_SECONDS:
 		snprintf(ret, SKSM_COLUMN_CELL_MAX, "%.1f", *(const double *)value);
 		return ret;
@@ -131,6 +136,16 @@ const char *sksm_column_cell(const struct sksm_column *column, const struct sksm
 #define COMPARE(type, a, b) (*(const type *)(a) < *(const type *)(b) ? -1 : \
 			     *(const type *)(a) > *(const type *)(b))
 
+/* By kind; what grows, by the time that is left, unknown last. */
+static int compare_trends(const struct sksm_trend *a, const struct sksm_trend *b)
+{
+	double left = a->left_seconds < 0 ? HUGE_VAL : a->left_seconds;
+	double right = b->left_seconds < 0 ? HUGE_VAL : b->left_seconds;
+
+	return a->kind != b->kind ? COMPARE(enum sksm_trend_kind, &a->kind, &b->kind) :
+	       COMPARE(double, &left, &right);
+}
+
 int sksm_column_compare(const struct sksm_column *column, const struct sksm_entry *a,
 			const struct sksm_entry *b)
 {
@@ -141,6 +156,8 @@ int sksm_column_compare(const struct sksm_column *column, const struct sksm_entr
 		return COMPARE(uint32_t, left, right);
 	case SKSM_COLUMN_SECONDS:
 		return COMPARE(double, left, right);
+	case SKSM_COLUMN_TREND:
+		return compare_trends(left, right);
 	case SKSM_COLUMN_WORD:
 		return strcmp(*(const char *const *)left, *(const char *const *)right);
 	case SKSM_COLUMN_TEXT:

@@ -16,6 +16,7 @@ enum sksm_column_kind {
 	SKSM_COLUMN_WORD,	/* const char * */
 	SKSM_COLUMN_TEXT,	/* char[] */
 	SKSM_COLUMN_REASON,	/* char[]; empty is null in JSON */
+	SKSM_COLUMN_TREND,	/* struct sksm_trend */
 	SKSM_COLUMN_SECONDS,	/* double */
 	SKSM_COLUMN_COUNT,	/* uint64_t, summed up in the total; and so are the next two */
 	SKSM_COLUMN_BYTES,

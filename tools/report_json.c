@@ -104,12 +104,50 @@ static struct json_object *cell_value(const struct sksm_column *column,
 		return json_object_new_double_s(entry->seconds, text);
 	case SKSM_COLUMN_REASON:
 		return text_or_null(text);
+	case SKSM_COLUMN_TREND:
+		return text_or_null(sksm_trend_name(entry->trend.kind));
 	case SKSM_COLUMN_WORD:
 	case SKSM_COLUMN_TEXT:
 		return json_object_new_string(text);
 	default:
 		return json_object_new_uint64(sksm_column_sum(column, &entry->record.counters));
 	}
+}
+
+static struct json_object *left_seconds(const struct sksm_trend *trend)
+{
+	char text[32];
+
+	if (trend->left_seconds < 0)
+		return NULL;
+	snprintf(text, sizeof(text), "%.0f", trend->left_seconds);
+	return json_object_new_double_s(trend->left_seconds, text);
+}
+
+/* Of a process: its counters over its life, oldest first. */
+static struct json_object *history_array(const struct sksm_record *record)
+{
+	struct json_object *array = json_object_new_array();
+	uint32_t i;
+
+	for (i = 0; i < record->history.count; i++) {
+		const struct sksm_sample *sample = &record->history.list[i];
+		struct json_object *one = json_object_new_object();
+		char text[32];
+
+		snprintf(text, sizeof(text), "%.3f",
+			 (double)(sample->at_ns - record->start_ns) / 1e9);
+		add(one, "seconds", json_object_new_double_s(strtod(text, NULL), text));
+		add(one, "saved", json_object_new_uint64(sample->saved));
+		add(one, "duplicate", json_object_new_uint64(sample->duplicate));
+		add(one, "offered", json_object_new_uint64(sample->offered));
+		add(one, "merged", json_object_new_uint64(sample->merged));
+		add(one, "writes_seen", json_object_new_uint64(sample->writes_seen));
+		add(one, "cow_breaks", json_object_new_uint64(sample->cow_breaks));
+		add(one, "cpu_ns", json_object_new_uint64(sample->cpu_ns));
+		json_object_array_add(array, one);
+	}
+	return array;
 }
 
 static struct json_object *process_object(const struct sksm_entry *entry)
@@ -122,6 +160,8 @@ static struct json_object *process_object(const struct sksm_entry *entry)
 	add(object, "ppid", json_object_new_uint64(entry->record.ppid));
 	add(object, "started_ns", json_object_new_uint64(entry->record.start_realtime_ns));
 	add(object, "measured", json_object_new_boolean(entry->measured));
+	add(object, "trend_left_seconds", left_seconds(&entry->trend));
+	add(object, "history", history_array(&entry->record));
 	return object;
 }
 

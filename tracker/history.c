@@ -46,7 +46,7 @@ bool sksm_history_valid(const struct sksm_history *history, uint64_t start_ns)
 		const struct sksm_sample *sample = &history->list[i];
 
 		if (sample->at_ns < (i ? sample[-1].at_ns : start_ns) || sample->saved >> 57 ||
-		    sample->possible >> 57 || sample->offered >> 57 || sample->merged >> 57)
+		    sample->duplicate >> 57 || sample->offered >> 57 || sample->merged >> 57)
 			return false;
 	}
 	return true;

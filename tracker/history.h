@@ -16,7 +16,7 @@
 struct sksm_sample {
 	uint64_t at_ns;		/* CLOCK_BOOTTIME */
 	uint64_t saved;
-	uint64_t possible;
+	uint64_t duplicate;
 	uint64_t offered;
 	uint64_t merged;
 	uint64_t writes_seen;

@@ -49,7 +49,7 @@ void sksm_record_publish(struct sksm_record *record, const struct sksm_counters 
 {
 	uint32_t sequence = record->sequence | 1;
 	struct sksm_sample sample = {
-		.saved = counters->saved, .possible = counters->possible,
+		.saved = counters->saved, .duplicate = counters->duplicate,
 		.offered = counters->offered, .merged = counters->merged,
 		.writes_seen = counters->writes_seen, .cow_breaks = counters->cow_breaks,
 		.cpu_ns = counters->cpu_ns,

@@ -31,7 +31,15 @@ check "the pacer's cost" jq -e '.total | has("pacer_cpu_ns") and has("ksmd_cpu_n
 check "pids" jq -e "[.processes[].pid] | sort == ([$one, $two] | sort)" all.json
 check "running" jq -e '[.processes[].state] | unique == ["running"]' all.json
 
+all_calm() {
+	[ "$(json '[.processes[].trend] == ["converged", "converged"]')" = true ]
+}
+check "both converge" wait_until 20 all_calm
+check "a history of each, oldest first" jq -e '[.processes[] | [.history[].seconds] |
+	length >= 4 and . == sort and .[-1] < 240] == [true, true]' report.json
+
 report=("$sksm_report" --domain "$SKSM_DOMAIN")
+check "the table tells" test "$("${report[@]}" | grep -c 'hold.* converged ')" = 2
 check "--pid" test "$("${report[@]}" --json --pid "$one" | jq -c '[.processes[].pid]')" = "[$one]"
 kill "$one"
 wait "$one" 2>/dev/null

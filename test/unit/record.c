@@ -213,7 +213,7 @@ Test(record, random_bytes)
 
 static void publish_at(struct sksm_record *record, uint64_t saved)
 {
-	struct sksm_counters counters = { .saved = saved, .possible = 2 * saved };
+	struct sksm_counters counters = { .saved = saved, .duplicate = 2 * saved };
 
 	sksm_record_publish(record, &counters);
 }
@@ -230,7 +230,7 @@ Test(record, publishing_keeps_a_history)
 	cr_assert_eq(decode(&file, &read, &reason), 0);
 	cr_assert_eq(read.history.count, 1, "too soon for another sample");
 	cr_assert_eq(read.history.list[0].saved, 4096);
-	cr_assert_eq(read.history.list[0].possible, 8192);
+	cr_assert_eq(read.history.list[0].duplicate, 8192);
 	cr_assert_leq(read.history.list[0].at_ns, read.updated_ns);
 }
 
