@@ -299,6 +299,21 @@ int sksm_census_take(struct sksm_census *ret, const struct sksm_places *places,
 	return 0;
 }
 
+int sksm_census_look(struct sksm_census *ret, const struct sksm_options *options,
+		     const struct sksm_census_query *query)
+{
+	struct sksm_places places;
+	int error;
+
+	/* Who names a directory means that one; a run may have left records under several users. */
+	error = sksm_places_find(&places, options->dir, options->dir_given && !query->run_id);
+	if (error)
+		return error;
+	error = sksm_census_take(ret, &places, query);
+	sksm_places_fini(&places);
+	return error;
+}
+
 void sksm_census_fini(struct sksm_census *census)
 {
 	size_t i;

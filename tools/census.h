@@ -74,6 +74,10 @@ struct sksm_census {
 int sksm_census_take(struct sksm_census *ret, const struct sksm_places *places,
 		     const struct sksm_census_query *query);
 
+/* The same where @options say, and as root wherever records may be. */
+int sksm_census_look(struct sksm_census *ret, const struct sksm_options *options,
+		     const struct sksm_census_query *query);
+
 void sksm_census_fini(struct sksm_census *census);
 
 /*

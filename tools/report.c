@@ -17,6 +17,7 @@
 #include "doctor.h"
 #include "estimate.h"
 #include "html.h"
+#include "live.h"
 #include "text.h"
 
 static void complain(const char *name, const char *value, const char *expected, void *arg)
@@ -24,14 +25,6 @@ static void complain(const char *name, const char *value, const char *expected, 
 	/* The other variables are the tracked programs' business. */
 	if (!strcmp(name, "DIR") || !strcmp(name, "DOMAIN"))
 		warnx("SKSM_%s=%s: not %s; the default is used", name, value, expected);
-}
-
-static int compare_for_sort(const void *a, const void *b, void *arg)
-{
-	const struct sksm_report_arguments *arguments = arg;
-	int order = sksm_column_compare(arguments->sort, a, b);
-
-	return arguments->descending ? -order : order;
 }
 
 /* Nothing to show: say where there would be something. */
@@ -97,9 +90,7 @@ static int print_report(struct sksm_report_arguments *arguments, struct sksm_cen
 	struct sksm_host host;
 	int error;
 
-	if (arguments->sort && census->count)
-		qsort_r(census->list, census->count, sizeof(*census->list), compare_for_sort,
-			arguments);
+	sksm_report_sort(census, &arguments->order);
 	if (arguments->by_site && !arguments->json && !arguments->html_path)
 		return print_sites(arguments, census);
 	sksm_host_look(&host, options);
@@ -195,7 +186,6 @@ static int run(struct sksm_report_arguments *arguments)
 {
 	struct sksm_options options;
 	struct sksm_census census;
-	struct sksm_places places;
 	int status = EXIT_FAILURE, error;
 
 	sksm_options_parse(&options, environ, complain, NULL);
@@ -206,11 +196,9 @@ static int run(struct sksm_report_arguments *arguments)
 	if (!arguments->domain_given && !arguments->query.pid_count && !arguments->query.run_id &&
 	    !arguments->metrics)
 		arguments->query.domain = options.domain;
-	/* Who names a directory means that one; a run may have left records under several users. */
-	error = sksm_places_find(&places, options.dir,
-				 options.dir_given && !arguments->query.run_id);
-	if (!error)
-		error = sksm_census_take(&census, &places, &arguments->query);
+	if (arguments->live)
+		return sksm_live(arguments, &options);
+	error = sksm_census_look(&census, &options, &arguments->query);
 	if (error)
 		errx(EXIT_FAILURE, "%s", strerror(-error));
 	if (has_all(&arguments->query, &census))
@@ -220,7 +208,6 @@ static int run(struct sksm_report_arguments *arguments)
 	if (census.refused && !census.count)
 		status = EXIT_FAILURE;
 	sksm_census_fini(&census);
-	sksm_places_fini(&places);
 	return status;
 }
 

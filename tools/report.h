@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "census.h"
 #include "column.h"
@@ -21,8 +22,25 @@ struct sksm_report_view {
 	bool raw;	/* bytes and nanoseconds instead of sizes for people */
 };
 
+struct sksm_report_order {
+	const struct sksm_column *by;	/* NULL: as they are */
+	bool descending;
+};
+
+void sksm_report_sort(struct sksm_census *census, const struct sksm_report_order *order);
+
 /* Print the table and the line of sums to stdout. 0 or -errno. */
 int sksm_report_table(const struct sksm_census *census, const struct sksm_report_view *view);
+
+/*
+ * The table as text, the caller's; for a terminal of @width columns (0: none), with the header of
+ * @marked shown in reverse (or NULL). 0 or -errno.
+ */
+int sksm_report_table_text(const struct sksm_census *census, const struct sksm_report_view *view,
+			   unsigned int width, const struct sksm_column *marked, char **ret);
+
+/* "4 running processes: ...", with no newline. */
+void sksm_report_sums(FILE *out, const struct sksm_census *census);
 
 struct json_object;
 

@@ -27,7 +27,10 @@ static void print_help(void)
 	       "      --openmetrics[=FILE]\n"
 	       "                       print what runs, in all domains unless one is named, for\n"
 	       "                       Prometheus; or replace FILE by it at once\n"
-	       "      --live           only processes that run\n"
+	       "      --live [SECONDS]\n"
+	       "                       the table of what runs, again every 2 s, or so many, until\n"
+	       "                       'q' is pressed; with --json and other views: only what\n"
+	       "                       runs, once\n"
 	       "      --finished       only processes that ended\n"
 	       "      --domain NAME    of this domain (default: $SKSM_DOMAIN, or \"default\")\n"
 	       "      --pid PID        only this process, of whichever domain; may be repeated\n"
@@ -87,19 +90,19 @@ static void parse_sort(struct sksm_report_arguments *arguments)
 	if (!text)
 		return;
 	/* Sites are of interest from the greatest down. */
-	arguments->descending = arguments->by_site;
+	arguments->order.descending = arguments->by_site;
 
 	if (order) {
 		*order++ = '\0';
-		arguments->descending = !strcasecmp(order, "desc");
-		if (!arguments->descending && strcasecmp(order, "asc"))
+		arguments->order.descending = !strcasecmp(order, "desc");
+		if (!arguments->order.descending && strcasecmp(order, "asc"))
 			errx(EXIT_USAGE, "--sort: '%s' is neither 'asc' nor 'desc'", order);
 	}
 	if (!arguments->by_site) {
-		arguments->sort = find_column(text);
+		arguments->order.by = find_column(text);
 		return;
 	}
-	arguments->sites.ascending = !arguments->descending;
+	arguments->sites.ascending = !arguments->order.descending;
 	arguments->sites.sort = sksm_sites_tally_find(text);
 	if (arguments->sites.sort < 0)
 		errx(EXIT_USAGE, "there is no column '%s' of call sites (see --help)", text);
@@ -156,6 +159,9 @@ static void parse_option(struct sksm_report_arguments *ret, int option)
 		parse_scope(ret, SKSM_CENSUS_LIVE);
 		break;
 	case 'l':
+		ret->live = true;
+		if (optarg)
+			ret->interval_ms = parse_seconds("--live", optarg);
 		parse_scope(ret, SKSM_CENSUS_LIVE);
 		break;
 	case 'f':
@@ -229,7 +235,7 @@ void sksm_report_parse(struct sksm_report_arguments *ret, int argc, char **argv)
 	static const struct option longs[] = {
 		{ "json", no_argument, NULL, 'j' },
 		{ "openmetrics", optional_argument, NULL, OPTION_METRICS },
-		{ "live", no_argument, NULL, 'l' },
+		{ "live", optional_argument, NULL, 'l' },
 		{ "finished", no_argument, NULL, 'f' },
 		{ "domain", required_argument, NULL, 'd' },
 		{ "pid", required_argument, NULL, OPTION_PID },
@@ -259,11 +265,16 @@ void sksm_report_parse(struct sksm_report_arguments *ret, int argc, char **argv)
 	/* --estimate --pid 1 2 3, as from pidof. */
 	while (ret->estimate && optind < argc)
 		add_pid(ret, argv[optind++]);
+	if (ret->live && !ret->estimate && optind + 1 == argc)
+		ret->interval_ms = parse_seconds("--live", argv[optind++]);
 	if (optind < argc)
 		errx(EXIT_USAGE, "unexpected argument '%s'", argv[optind]);
 	if (ret->estimate && !ret->query.pid_count)
 		errx(EXIT_USAGE, "--estimate: which processes? --pid PID...");
 	parse_sort(ret);
+	/* For other views it is the same as ever: what runs. */
+	ret->live = ret->live && !ret->json && !ret->metrics && !ret->by_site && !ret->html_path &&
+		    !ret->diagnose && !ret->estimate && !ret->check && !ret->prune;
 	if (ret->view.column_count)
 		return;
 	for (i = 0; i < sksm_column_count; i++)

@@ -19,11 +19,11 @@ struct sksm_report_arguments {
 	pid_t pids[SKSM_ESTIMATE_PROCESSES_MAX];	/* query.pids */
 	bool prune;
 	bool domain_given;
-	bool descending;
+	bool live;		/* the table, again and again */
 	char *sort_by;
 	const char *metrics_path;	/* NULL: standard output */
 	const char *html_path;		/* NULL: no page is asked for */
-	const struct sksm_column *sort;
+	struct sksm_report_order order;
 	struct sksm_report_view view;
 	struct sksm_sites_view sites;
 	struct sksm_census_query query;

@@ -284,6 +284,7 @@ const char *sksm_trend_text(const struct sksm_trend *trend, bool bare,
 		return "-";
 	if (trend->kind != SKSM_TREND_GROWING || bare || left < 0 || left >= 100 * 3600)
 		return name;
+	left = left < 1 ? 1 : left;
 	if (left < 100)
 		snprintf(ret, SKSM_TREND_TEXT_MAX, "%s %.0fs", name, ceil(left));
 	else if (left < 100 * 60)
