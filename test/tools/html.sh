@@ -10,7 +10,8 @@ for name in one two three; do
 done
 start evil env LD_PRELOAD="$shim" "$victims/near" pointer "$evil"
 calm() {
-	[ "$(json '[.processes[] | select(.state == "running" and .digested >= 16000000)] | length')" = 4 ]
+	[ "$(json '[.processes[] | select(.state == "running" and .digested >= 16000000 and
+		(.history | length) > 2)] | length')" = 4 ]
 }
 wait_until 20 calm || fail "not calm: $("${report[@]}")"
 
@@ -43,6 +44,7 @@ class Page(html.parser.HTMLParser):
     def __init__(self):
         super().__init__()
         self.totals, self.rows, self.pid, self.data, self.inside, self.frames = {}, {}, None, "", False, 0
+        self.points = {}
     def handle_starttag(self, tag, attributes):
         a = dict(attributes)
         if "data-total" in a:
@@ -51,6 +53,8 @@ class Page(html.parser.HTMLParser):
             self.pid = a.get("data-pid")
         if "data-key" in a and self.pid:
             self.rows.setdefault(self.pid, {})[a["data-key"]] = a["data-value"]
+        if "data-history" in a:
+            self.points[a["data-history"]] = a["points"].split()
         self.inside = a.get("id") == "data"
         self.frames += a.get("class") == "frame"
     def handle_data(self, text):
@@ -67,8 +71,17 @@ assert len(page.rows) == 4
 for one in report["processes"]:
     row = page.rows[str(one["pid"])]
     for key, value in row.items():
-        assert str(one[key]) == value, (one["pid"], key, one[key], value)
-    assert len(row) == 12
+        assert str("" if one[key] is None else one[key]) == value, (one["pid"], key, one[key], value)
+    assert len(row) == 13
+    points = [tuple(map(float, point.split(","))) for point in page.points[str(one["pid"])]]
+    history = one["history"]
+    assert len(points) == len(history) > 2, (len(points), len(history))
+    # Later is further to the right; more is higher, and nothing has a twin at first.
+    assert points == sorted(points, key=lambda point: point[0])
+    assert [a[1] < b[1] for a, b in zip(points, points[1:])] == \
+        [a["duplicate"] > b["duplicate"] for a, b in zip(history, history[1:])]
+assert len(page.points) == 4
+assert any(one["history"][-1]["duplicate"] > 0 for one in report["processes"])
 assert page.frames > 4, "no flame graph"
 print("equal")
 PYTHON
