@@ -7,6 +7,7 @@
 
 #include "census.h"
 #include "host.h"
+#include "sites.h"
 
 #define SKSM_DIAGNOSE_FINDINGS_MAX 16
 
@@ -24,13 +25,17 @@ void sksm_diagnose_process(const struct sksm_entry *entry, const struct sksm_hos
 
 struct json_object;
 
-/* The diagnosis as JSON ("sksm-diagnosis/1") into *ret, the caller's. 0 or -errno. */
+/*
+ * The diagnosis as JSON ("sksm-diagnosis/1") into *ret, the caller's; @sites are those of @census.
+ * 0 or -errno.
+ */
 int sksm_diagnosis_object(const struct sksm_census *census, const struct sksm_host *host,
-			  struct json_object **ret);
+			  struct sksm_site_report *sites, struct json_object **ret);
 
 /*
- * Print the findings of all processes in @census, and of the living ones that may be read what
- * their pages hold and near misses (near.h). 0 or -errno.
+ * Print the findings of all processes in @census, which call sites undo merges, and of the living
+ * ones that may be read what their pages hold and near misses (near.h). @census has read its call
+ * sites (query.sites). 0 or -errno.
  */
 int sksm_diagnose(const struct sksm_census *census, const struct sksm_host *host, bool json);
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "diagnose_sites.h"
 #include "near.h"
 #include "text.h"
 
@@ -21,31 +22,56 @@
 
 struct look {
 	struct sksm_near near;
+	struct sksm_site_report *sites;
 	pid_t *pids;
+	size_t *entries;	/* in the census */
 	int *errors;
 	size_t count;
 };
 
-static int look_at_pages(const struct sksm_census *census, struct look *ret)
+static void drop_look(struct look *look)
+{
+	sksm_near_fini(&look->near);
+	free(look->pids);
+	free(look->entries);
+	free(look->errors);
+}
+
+static const char *site_of(void *arg, size_t process, uint64_t address, const char *name)
+{
+	const struct look *look = arg;
+
+	return sksm_diagnose_site_of(look->sites, look->entries[process], address, name);
+}
+
+static int look_at_pages(const struct sksm_census *census, struct sksm_site_report *sites,
+			 struct look *ret)
 {
 	struct look look = {
+		.sites = sites,
 		.pids = calloc(census->count + 1, sizeof(*look.pids)),
+		.entries = calloc(census->count + 1, sizeof(*look.entries)),
 		.errors = calloc(census->count + 1, sizeof(*look.errors)),
 	};
-	int error = look.pids && look.errors ? 0 : -ENOMEM;
+	struct sksm_near_query query = {
+		.pids = look.pids, .max_pages = MAX_PAGES, .site_of = site_of, .arg = &look,
+	};
+	int error = look.pids && look.entries && look.errors ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < census->count && !error; i++)
-		if (census->list[i].life == SKSM_LIFE_RUNNING)
-			look.pids[look.count++] = census->list[i].pid;
-	if (!error)
-		error = sksm_near_find(&look.near, look.pids, look.count, MAX_PAGES, look.errors);
-	if (error) {
-		free(look.pids);
-		free(look.errors);
-		return error;
+	for (size_t i = 0; i < census->count && !error; i++) {
+		if (census->list[i].life != SKSM_LIFE_RUNNING)
+			continue;
+		look.entries[look.count] = i;
+		look.pids[look.count++] = census->list[i].pid;
 	}
-	*ret = look;
-	return 0;
+	query.count = look.count;
+	if (!error)
+		error = sksm_near_find(&look.near, &query, look.errors);
+	if (error)
+		drop_look(&look);
+	else
+		*ret = look;
+	return error;
 }
 
 static uint64_t bytes_of(uint64_t pages)
@@ -159,6 +185,7 @@ static void print_text(const struct sksm_census *census, const struct sksm_host 
 		if (look->errors[i])
 			printf("the pages of %d cannot be read: %s\n", (int)look->pids[i],
 			       strerror(-look->errors[i]));
+	sksm_diagnose_print_undone(look->sites);
 	if (!look->near.pages)
 		return;
 	print_contents(&look->near);
@@ -278,23 +305,17 @@ static struct json_object *diagnosis_json(const struct sksm_census *census,
 		if (look->errors[i])
 			json_object_array_add(unread, json_object_new_int(look->pids[i]));
 	json_object_object_add(report, "unread", unread);
+	json_object_object_add(report, "undone", sksm_diagnose_undone_object(look->sites));
 	json_object_object_add(report, "contents", contents_json(&look->near));
 	json_object_object_add(report, "near", near_json(&look->near));
 	return report;
 }
 
-static void drop_look(struct look *look)
-{
-	sksm_near_fini(&look->near);
-	free(look->pids);
-	free(look->errors);
-}
-
 int sksm_diagnosis_object(const struct sksm_census *census, const struct sksm_host *host,
-			  struct json_object **ret)
+			  struct sksm_site_report *sites, struct json_object **ret)
 {
 	struct look look;
-	int error = look_at_pages(census, &look);
+	int error = look_at_pages(census, sites, &look);
 
 	if (error)
 		return error;
@@ -303,10 +324,11 @@ int sksm_diagnosis_object(const struct sksm_census *census, const struct sksm_ho
 	return 0;
 }
 
-static int print_json(const struct sksm_census *census, const struct sksm_host *host)
+static int print_json(const struct sksm_census *census, const struct sksm_host *host,
+		      struct sksm_site_report *sites)
 {
 	struct json_object *report;
-	int error = sksm_diagnosis_object(census, host, &report);
+	int error = sksm_diagnosis_object(census, host, sites, &report);
 	const char *text;
 
 	if (error)
@@ -321,15 +343,21 @@ static int print_json(const struct sksm_census *census, const struct sksm_host *
 
 int sksm_diagnose(const struct sksm_census *census, const struct sksm_host *host, bool json)
 {
+	struct sksm_site_report sites;
 	struct look look;
-	int error;
+	int error = sksm_sites_take(&sites, census);
 
-	if (json)
-		return print_json(census, host);
-	error = look_at_pages(census, &look);
 	if (error)
 		return error;
-	print_text(census, host, &look);
-	drop_look(&look);
-	return 0;
+	if (json) {
+		error = print_json(census, host, &sites);
+	} else {
+		error = look_at_pages(census, &sites, &look);
+		if (!error) {
+			print_text(census, host, &look);
+			drop_look(&look);
+		}
+	}
+	sksm_sites_fini(&sites);
+	return error;
 }

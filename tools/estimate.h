@@ -19,6 +19,10 @@
 #include "tracker/options.h"
 
 #define SKSM_ESTIMATE_PROCESSES_MAX 1024
+/* What ksmd takes to merge a page, and a write to undo it, on a quiet machine: docs/policy.md. */
+#define SKSM_MERGE_NS 4800
+#define SKSM_BREAK_NS 2900
+
 /* From so many copies on a content counts as one that is there many times; as in near.h. */
 #define SKSM_ESTIMATE_MANY 16
 

@@ -14,14 +14,11 @@
 
 /*
  * Unit costs in ns, docs/policy.md: armed twice and scanned, digested (816 with the copy) and
- * published, merged by ksmd, broken by a write. They are of a quiet machine; the benchmarks there
- * took 2.6 times the prediction.
+ * published. They are of a quiet machine; the benchmarks there took 2.6 times the prediction.
  */
 #define ARM_NS (2 * 14.0 + 15 * 4.9)
 #define DIGEST_NS 816.0
 #define PUBLISH_NS 100.0
-#define MERGE_NS 4800.0
-#define BREAK_NS 2900.0
 #define BUSY_FACTOR 2.6
 /* How much slower or faster than that machine this one may be told to be. */
 #define SCALE_MIN 0.25
@@ -223,7 +220,7 @@ static void count_costs(struct sksm_estimate_state *state, const struct sksm_hos
 
 	estimate->digests = estimate->total.calm / SKSM_PAGE_BYTES;
 	estimate->cpu_ns = (uint64_t)(factor * ((double)estimate->digests * per_page));
-	estimate->ksmd_cpu_ns = (uint64_t)(factor * (double)estimate->merges * MERGE_NS);
+	estimate->ksmd_cpu_ns = (uint64_t)(factor * (double)estimate->merges * SKSM_MERGE_NS);
 	for (i = 0; i < estimate->count; i++) {
 		ns = factor * per_page *
 		     (double)(estimate->processes[i].sizes.calm / SKSM_PAGE_BYTES);
@@ -247,7 +244,7 @@ static void judge(struct sksm_estimate_state *state, const struct sksm_host *hos
 {
 	struct sksm_estimate *estimate = state->estimate;
 	double saved = (double)estimate->total.saved, net = saved - (double)estimate->own;
-	double breaks_cost = estimate->breaks_per_second * (BREAK_NS + MERGE_NS) *
+	double breaks_cost = estimate->breaks_per_second * (SKSM_BREAK_NS + SKSM_MERGE_NS) *
 			     scale_of(state) / 1e9;
 	char size[SKSM_TEXT_SIZE_MAX], of[SKSM_TEXT_SIZE_MAX], own[SKSM_TEXT_SIZE_MAX];
 	struct sksm_verdict verdict = { 0 };

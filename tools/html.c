@@ -34,11 +34,11 @@ static struct json_object *data_object(const struct sksm_census *census,
 
 	if (sksm_sites_take(&sites, census) == 0) {
 		report = sksm_report_object(census, host, &sites, true);
+		sksm_diagnosis_object(census, host, &sites, &diagnosis);
 		sksm_sites_fini(&sites);
 	}
 	if (gmtime_r(&now, &tm))
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M UTC", &tm);
-	sksm_diagnosis_object(census, host, &diagnosis);
 	json_object_object_add(data, "when", json_object_new_string(when));
 	json_object_object_add(data, "report", report);
 	json_object_object_add(data, "diagnosis", diagnosis);

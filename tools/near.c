@@ -13,6 +13,7 @@
 #include "near_words.h"
 #include "pages.h"
 #include "process.h"
+#include "text.h"
 
 #include "tracker/abi.h"
 
@@ -35,12 +36,12 @@ struct candidate {
 
 struct finding {
 	struct sksm_near *result;
+	const struct sksm_near_query *query;
 	struct sksm_pages *processes;
 	char (*comms)[SKSM_COMM_MAX];
 	struct page *pages;
 	size_t used;
 	size_t room;
-	size_t max_pages;
 	uint32_t process;
 	const struct sksm_pages_area *hint;	/* of the process: where its last pointer went */
 	uint64_t zero_digest;
@@ -54,11 +55,17 @@ static const unsigned char zeros[SKSM_PAGE_BYTES];
 static void label_page(const struct finding *finding, const struct page *page,
 		       char ret[SKSM_NEAR_LABEL_MAX])
 {
+	const struct sksm_near_query *query = finding->query;
 	const struct sksm_pages_area *area =
 		sksm_pages_area_of(&finding->processes[page->process], page->address);
+	const char *name = area ? area->name : "";
+	const char *site = query->site_of ? query->site_of(query->arg, page->process,
+							   page->address, name) : NULL;
+	char label[SKSM_NEAR_LABEL_MAX];
 
-	snprintf(ret, SKSM_NEAR_LABEL_MAX, "%.15s %.70s", finding->comms[page->process],
-		 area && *area->name ? area->name : "[anonymous]");
+	snprintf(label, sizeof(label), "%.15s %.239s", finding->comms[page->process],
+		 site ? site : *name ? name : "[anonymous]");
+	sksm_text_clean(ret, SKSM_NEAR_LABEL_MAX, label);
 }
 
 static int make_room(struct finding *finding)
@@ -100,7 +107,7 @@ static int take_pages(void *arg, const struct sksm_pages_area *area, uint64_t ad
 
 	for (unsigned int i = 0; i < count; i++, bytes += SKSM_PAGE_BYTES) {
 		finding->result->pages++;
-		if (finding->used == finding->max_pages) {
+		if (finding->used >= finding->query->max_pages) {
 			finding->result->left_out++;
 			continue;
 		}
@@ -318,8 +325,10 @@ static int read_process(struct finding *finding, pid_t pid)
 	return sksm_pages_walk(pages, take_pages, finding);
 }
 
-static int find(struct finding *finding, const pid_t *pids, size_t count, int *errors)
+static int find(struct finding *finding, int *errors)
 {
+	size_t count = finding->query->count;
+
 	if (!finding->processes || !finding->comms)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++)
@@ -327,25 +336,25 @@ static int find(struct finding *finding, const pid_t *pids, size_t count, int *e
 	for (size_t i = 0; i < count; i++) {
 		finding->process = (uint32_t)i;
 		finding->hint = NULL;
-		errors[i] = read_process(finding, pids[i]);
+		errors[i] = read_process(finding, finding->query->pids[i]);
 		if (errors[i] == -ENOMEM)
 			return -ENOMEM;
 	}
 	return finding->used ? judge_all(finding) : 0;
 }
 
-int sksm_near_find(struct sksm_near *ret, const pid_t *pids, size_t count, size_t max_pages,
-		   int *errors)
+int sksm_near_find(struct sksm_near *ret, const struct sksm_near_query *query, int *errors)
 {
+	size_t count = query->count;
 	struct sksm_near result = { 0 };
 	struct finding finding = {
 		.result = &result,
-		.max_pages = max_pages < NOBODY ? max_pages : NOBODY - 1,
+		.query = query,
 		.zero_digest = XXH3_64bits(zeros, SKSM_PAGE_BYTES),
 		.processes = calloc(count, sizeof(*finding.processes)),
 		.comms = calloc(count, sizeof(*finding.comms)),
 	};
-	int error = find(&finding, pids, count, errors);
+	int error = find(&finding, errors);
 
 	for (size_t i = 0; finding.processes && i < count; i++)
 		if (finding.processes[i].pagemap >= 0)

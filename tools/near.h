@@ -13,7 +13,7 @@
 
 #define SKSM_NEAR_WORDS 512	/* of 8 bytes in a page */
 #define SKSM_NEAR_TOP 10
-#define SKSM_NEAR_LABEL_MAX 96
+#define SKSM_NEAR_LABEL_MAX 256
 /* From so many copies on a content counts as one that is there many times. */
 #define SKSM_NEAR_MANY 16
 
@@ -32,7 +32,7 @@ const char *sksm_near_cause_name(enum sksm_near_cause cause);
 /* For people. */
 const char *sksm_near_cause_text(enum sksm_near_cause cause);
 
-/* Pages of one kind of mapping ("python3 [heap]"). */
+/* Pages of one call site, or kind of mapping ("python3 [heap]"). */
 struct sksm_near_place {
 	char label[SKSM_NEAR_LABEL_MAX];
 	uint64_t pages;
@@ -59,13 +59,23 @@ struct sksm_near {
 	size_t place_count;
 };
 
+struct sksm_near_query {
+	const pid_t *pids;
+	size_t count;
+	size_t max_pages;	/* less than UINT32_MAX */
+	/*
+	 * Who made the page at @address of the process number @process; NULL: nobody knows, it is
+	 * called by the @name of its mapping (may be empty).
+	 */
+	const char *(*site_of)(void *arg, size_t process, uint64_t address, const char *name);
+	void *arg;
+};
+
 /*
- * Look at the pages of @count processes. Takes some 200 bytes a page, at most @max_pages of them,
- * and about 5 us a page. Those that cannot be read get their -errno in @errors, others 0. 0 or
- * -ENOMEM.
+ * Look at the pages of some processes. Takes some 200 bytes a page, and about 5 us a page. Processes
+ * that cannot be read get their -errno in @errors, others 0. 0 or -ENOMEM.
  */
-int sksm_near_find(struct sksm_near *ret, const pid_t *pids, size_t count, size_t max_pages,
-		   int *errors);
+int sksm_near_find(struct sksm_near *ret, const struct sksm_near_query *query, int *errors);
 void sksm_near_fini(struct sksm_near *near);
 
 #endif

@@ -44,7 +44,7 @@ static void print_help(void)
 	       "      --folded         the same as folded stacks, for flame graphs\n"
 	       "      --html FILE      all of this as one page; - for standard output\n"
 	       "      --diagnose       why memory was not merged: each part of it in words, what\n"
-	       "                       the pages hold, and near misses\n"
+	       "                       the pages hold, near misses, and whose merges are undone\n"
 	       "      --estimate       what merging would free of the processes --pid PID...,\n"
 	       "                       which need not run under SKSM: nothing is changed\n"
 	       "      --interval SECONDS\n"
@@ -204,6 +204,7 @@ static void parse_option(struct sksm_report_arguments *ret, int option)
 		break;
 	case OPTION_DIAGNOSE:
 		ret->diagnose = true;
+		ret->query.sites = true;
 		break;
 	case OPTION_ESTIMATE:
 		ret->estimate = true;

@@ -55,7 +55,7 @@ struct sksm_site_report {
 	struct sksm_place_site *sites;
 	size_t site_count;
 	struct sksm_place_rows by_site;		/* by process */
-	struct sksm_place_rows by_mapping;
+	struct sksm_place_rows by_mapping;	/* by process and address */
 	size_t unknown;		/* processes without a file, or with one that cannot be used */
 	uint64_t lost;		/* what there was no room for in the processes */
 	void *index;
@@ -70,6 +70,10 @@ const struct sksm_symbols *sksm_sites_symbols(struct sksm_site_report *report, s
 
 /* sites_label.c: "fill (victim.c:12) < load < main", or "[heap]". */
 const char *sksm_sites_label(struct sksm_site_report *report, size_t site);
+
+/* sites_label.c: the mapping that holds @address in a process, NULL: it is not known. */
+const struct sksm_place_row *sksm_sites_find(const struct sksm_site_report *report, size_t process,
+					     uint64_t address);
 
 /* sites_label.c: a function without the types of its arguments, as C++ has them. */
 void sksm_sites_print_name(FILE *out, const char *name);

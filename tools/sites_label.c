@@ -34,6 +34,7 @@ static const char *const tally_keys[SKSM_TALLIES] = {
 	[SKSM_TALLY_SAVED] = "saved",
 	[SKSM_TALLY_WRITES] = "writes_seen",
 	[SKSM_TALLY_BREAKS] = "cow_breaks",
+	[SKSM_TALLY_LIVED_MS] = "cow_breaks_lived_ms",
 };
 
 const char *sksm_sites_owner_name(enum sksm_owner owner)
@@ -74,6 +75,25 @@ const struct sksm_symbols *sksm_sites_symbols(struct sksm_site_report *report, s
 					 &site->symbols[i]);
 	}
 	return site->symbols;
+}
+
+const struct sksm_place_row *sksm_sites_find(const struct sksm_site_report *report, size_t process,
+					     uint64_t address)
+{
+	const struct sksm_place_row *rows = report->by_mapping.list;
+	size_t low = 0, high = report->by_mapping.count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (rows[middle].process < process ||
+		    (rows[middle].process == process && rows[middle].end <= address))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < report->by_mapping.count && rows[low].process == process &&
+	       rows[low].start <= address ? &rows[low] : NULL;
 }
 
 void sksm_sites_print_name(FILE *out, const char *name)

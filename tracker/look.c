@@ -66,7 +66,8 @@ void sksm_look_written(struct sksm_tracker *tracker, struct sksm_block *block, u
 		sksm_heat_note_break(tracker, block);
 	}
 	tracker->counters.writes_seen++;
-	sksm_mappings_note_write(&tracker->mappings, sksm_page_address(block, page), broke);
+	sksm_mappings_note_write(&tracker->mappings, sksm_page_address(block, page), broke,
+				 (tracker->now_ns - block->merged_ns) / 1000000);
 	block->writes++;
 	drop_page(tracker, block, page, SKSM_PAGE_LOOSE);
 }

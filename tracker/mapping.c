@@ -206,8 +206,8 @@ static void carry_over(struct making *making, struct sksm_mapping *mapping)
 	    old->owner != mapping->owner || old->stack != mapping->stack)
 		return;
 	mapping->gain = old->gain;
-	mapping->tally[SKSM_TALLY_WRITES] = old->tally[SKSM_TALLY_WRITES];
-	mapping->tally[SKSM_TALLY_BREAKS] = old->tally[SKSM_TALLY_BREAKS];
+	for (unsigned int i = SKSM_TALLY_WRITES; i < SKSM_TALLIES; i++)
+		mapping->tally[i] = old->tally[i];
 }
 
 static void append(struct making *making, uint64_t start, uint64_t end, uint64_t stack,
@@ -333,27 +333,32 @@ struct sksm_mapping *sksm_mappings_find(const struct sksm_mappings *mappings, ui
 	       NULL;
 }
 
-void sksm_mappings_note_write(struct sksm_mappings *mappings, uint64_t address, bool broke)
+void sksm_mappings_note_write(struct sksm_mappings *mappings, uint64_t address, bool broke,
+			      uint64_t lived_ms)
 {
 	struct sksm_mapping *mapping;
 	enum sksm_owner owner = SKSM_OWNER_UNKNOWN;
 
 	if (!mappings->sites)
 		return;
+	lived_ms = broke ? lived_ms : 0;
 	mapping = sksm_mappings_find(mappings, address);
 	if (mapping) {
 		owner = mapping->owner;
 		mapping->tally[SKSM_TALLY_WRITES]++;
 		mapping->tally[SKSM_TALLY_BREAKS] += broke;
+		mapping->tally[SKSM_TALLY_LIVED_MS] += lived_ms;
 	}
 	if (owner == SKSM_OWNER_SITE) {
 		struct sksm_site_stack *stack = sksm_site_get(mappings->sites, mapping->stack);
 
 		stack->writes++;
 		stack->breaks += broke;
+		stack->lived_ms += lived_ms;
 	} else {
 		mappings->sites->writes[owner]++;
 		mappings->sites->breaks[owner] += broke;
+		mappings->sites->lived_ms[owner] += lived_ms;
 	}
 }
 

@@ -15,7 +15,7 @@
 
 struct sksm_tracker;
 
-/* What is counted. Part of the format of the file; bytes, but for the last two. */
+/* What is counted. Part of the format of the file; bytes, but for the last three. */
 enum sksm_tally {
 	SKSM_TALLY_TRACKED,
 	SKSM_TALLY_RESIDENT,
@@ -27,6 +27,7 @@ enum sksm_tally {
 	SKSM_TALLY_SAVED,
 	SKSM_TALLY_WRITES,	/* faults that arming caused */
 	SKSM_TALLY_BREAKS,	/* merges undone by a write */
+	SKSM_TALLY_LIVED_MS,	/* how long these had lasted, summed */
 	SKSM_TALLIES
 };
 
@@ -86,8 +87,9 @@ struct sksm_mapping *sksm_mappings_find(const struct sksm_mappings *mappings, ui
 /* The first mapping that ends behind @address; mappings->count where there is none. */
 unsigned int sksm_mappings_behind(const struct sksm_mappings *mappings, uint64_t address);
 
-/* A write to an armed page at @address was seen; @broke: it was merged. */
-void sksm_mappings_note_write(struct sksm_mappings *mappings, uint64_t address, bool broke);
+/* A write to an armed page at @address was seen; @broke: it was merged, for about @lived_ms. */
+void sksm_mappings_note_write(struct sksm_mappings *mappings, uint64_t address, bool broke,
+			      uint64_t lived_ms);
 
 /* sksm_audit_gain_fn; @arg is the mappings. */
 void sksm_mappings_gain(void *arg, uint64_t start, uint64_t end, uint64_t bytes);

@@ -65,10 +65,11 @@ struct sksm_site_stack {
 	uint64_t hash;
 	uint64_t writes;	/* faults that arming caused in memory of this stack */
 	uint64_t breaks;	/* merges undone there */
+	uint64_t lived_ms;	/* how long these had lasted, summed */
 	uint64_t count;
 	uint64_t frame[];	/* module << 48 | address in the file, innermost first */
 };
-#define SKSM_SITE_HEAD_WORDS 4
+#define SKSM_SITE_HEAD_WORDS 5
 
 static inline unsigned int sksm_site_frame_module(uint64_t frame)
 {
@@ -97,6 +98,7 @@ struct sksm_sites {
 	/* By owner, of this process, what is gone too; that of call sites is in their stacks. */
 	uint64_t writes[SKSM_OWNERS];
 	uint64_t breaks[SKSM_OWNERS];
+	uint64_t lived_ms[SKSM_OWNERS];
 	uint32_t range_count[2];
 	struct sksm_unwind_cache cache;
 	struct sksm_site_event events[SKSM_SITE_EVENTS];

@@ -90,7 +90,7 @@ static uint32_t number_stack(struct writing *w, uint64_t id)
 	return header->sites++;
 }
 
-/* Everything but the two counts, which sites keep themselves for what is gone. */
+/* Everything but the counts, which sites keep themselves for what is gone. */
 static void add_tally(uint64_t *to, const uint64_t *from)
 {
 	for (unsigned int i = 0; i < SKSM_TALLY_WRITES; i++)
@@ -127,6 +127,7 @@ static void add_counts(struct writing *w)
 	for (unsigned int i = 0; i < SKSM_OWNERS; i++) {
 		w->sites[i].tally[SKSM_TALLY_WRITES] = sites->writes[i];
 		w->sites[i].tally[SKSM_TALLY_BREAKS] = sites->breaks[i];
+		w->sites[i].tally[SKSM_TALLY_LIVED_MS] = sites->lived_ms[i];
 	}
 	for (unsigned int i = 0; i < SKSM_SITE_SLOTS; i++) {
 		uint32_t id = __atomic_load_n(&sites->slots[i], __ATOMIC_ACQUIRE), number;
@@ -137,6 +138,7 @@ static void add_counts(struct writing *w)
 		number = number_stack(w, id);
 		w->sites[number].tally[SKSM_TALLY_WRITES] += stack->writes;
 		w->sites[number].tally[SKSM_TALLY_BREAKS] += stack->breaks;
+		w->sites[number].tally[SKSM_TALLY_LIVED_MS] += stack->lived_ms;
 	}
 }
 

@@ -20,7 +20,7 @@ struct sksm_sys;
 struct sksm_tracker;
 
 #define SKSM_SITE_FILE_MAGIC 0x3153455449534b53ull	/* "SKSITES1" in memory */
-#define SKSM_SITE_FILE_VERSION 1u
+#define SKSM_SITE_FILE_VERSION 2u
 #define SKSM_SITE_FILE_SLOT (1u << 20)
 #define SKSM_SITE_FILE_SUFFIX ".sites"
 #define SKSM_FILE_SITES_MAX 1024u

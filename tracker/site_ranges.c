@@ -262,11 +262,13 @@ void sksm_site_adopt(struct sksm_sites *sites, uint32_t pid)
 	sites->owner = pid;
 	memset(sites->writes, 0, sizeof(sites->writes));
 	memset(sites->breaks, 0, sizeof(sites->breaks));
+	memset(sites->lived_ms, 0, sizeof(sites->lived_ms));
 	for (unsigned int i = 0; i < SKSM_SITE_SLOTS; i++)
 		if (sites->slots[i]) {
 			struct sksm_site_stack *stack = sksm_site_get(sites, sites->slots[i]);
 
 			stack->writes = 0;
 			stack->breaks = 0;
+			stack->lived_ms = 0;
 		}
 }

@@ -46,7 +46,31 @@ misses() {
 	end_pair
 }
 
-misses pointer 'M in near .*mostly for pointers'
+# By who made the pages: objects that count references, and data in which nothing is counted.
+start one env LD_PRELOAD="$shim" "$victims/refcounts" 3
+one=$pid
+start two env LD_PRELOAD="$shim" "$victims/refcounts" 5
+two=$pid
+wait_until 10 said one ready && wait_until 10 said two ready || fail "refcounts: not ready"
+are_known() {
+	[ "$(json '[.processes[] | select(.digested >= 33000000)] | length')" = 2 ] &&
+		[ "$("${report[@]}" --by-site --json | jq '[.processes[].sites[] |
+			select(.kind == "site" and .invariant > 16000000)] | length')" = 4 ]
+}
+wait_until 15 are_known || fail "refcounts: not calm: $("${report[@]}" --by-site)"
+"${report[@]}" --diagnose --json >diagnosis.json || fail "refcounts: exit status $?"
+diagnosed "counts of references: at the place that made the objects" \
+	'[.near.places[] | select(.causes.counter >= 16000000) | .where |
+	  contains("make_objects <") and startswith("refcounts ")] == [true]'
+diagnosed "at the offset where they are" \
+	'.near.places[0].offsets | map(select(.pages > 3000) | .offset) == [16]'
+diagnosed "and none where nothing is counted" \
+	'[.near.places[] | select(.where | contains("make_data"))] == []'
+"${report[@]}" --diagnose >words
+check "in words" grep -q 'M in refcounts .*make_objects < main, mostly for counters' words
+end_pair
+
+misses pointer 'M in near main (near.c:[0-9]*), mostly for pointers'
 misses counter 'M in near .*mostly for counters'
 misses time 'M in near .*mostly for time stamps'
 

@@ -169,14 +169,16 @@ Test(mapping, writes_are_counted)
 	sksm_mappings_begin(&mappings);
 	anon(1, 3, "rw");
 	expect("1-2:site100 2-3:unknown");
-	sksm_mappings_note_write(&mappings, 1 * MIB, true);
-	sksm_mappings_note_write(&mappings, 1 * MIB + 4096, false);
-	sksm_mappings_note_write(&mappings, 2 * MIB, false);
-	sksm_mappings_note_write(&mappings, 9 * MIB, true);
+	sksm_mappings_note_write(&mappings, 1 * MIB, true, 250);
+	sksm_mappings_note_write(&mappings, 1 * MIB + 4096, false, 70);
+	sksm_mappings_note_write(&mappings, 2 * MIB, false, 70);
+	sksm_mappings_note_write(&mappings, 9 * MIB, true, 1000);
 	cr_assert_eq(sksm_site_get(sites, 100)->writes, 2);
 	cr_assert_eq(sksm_site_get(sites, 100)->breaks, 1);
 	cr_assert_eq(sites->writes[SKSM_OWNER_UNKNOWN], 2);
 	cr_assert_eq(sites->breaks[SKSM_OWNER_UNKNOWN], 1);
+	cr_assert_eq(sksm_site_get(sites, 100)->lived_ms, 250);
+	cr_assert_eq(sites->lived_ms[SKSM_OWNER_UNKNOWN], 1000);
 	/* The next pass goes on counting. */
 	sksm_mappings_begin(&mappings);
 	watched.count = 0;
@@ -184,6 +186,7 @@ Test(mapping, writes_are_counted)
 	expect("1-2:site100 2-3:unknown");
 	cr_assert_eq(mappings.list[0].tally[SKSM_TALLY_WRITES], 2);
 	cr_assert_eq(mappings.list[0].tally[SKSM_TALLY_BREAKS], 1);
+	cr_assert_eq(mappings.list[0].tally[SKSM_TALLY_LIVED_MS], 250);
 }
 
 Test(mapping, more_than_is_kept)
