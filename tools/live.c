@@ -21,9 +21,10 @@ struct live {
 	struct sksm_report_view view;
 	struct sksm_report_order order;
 	unsigned int interval_ms;
+	bool begun;
 };
 
-static void look(const struct live *live, struct sksm_census *ret)
+static void look(struct live *live, struct sksm_census *ret)
 {
 	int error = sksm_census_look(ret, live->options, &live->query);
 
@@ -31,6 +32,10 @@ static void look(const struct live *live, struct sksm_census *ret)
 		sksm_screen_leave();
 		errx(EXIT_FAILURE, "%s", strerror(-error));
 	}
+	/* It was said why nothing can be seen; later others may come. */
+	if (!live->begun && ret->refused && !ret->count)
+		exit(EXIT_FAILURE);
+	live->begun = true;
 	sksm_report_sort(ret, &live->order);
 }
 
@@ -241,7 +246,7 @@ static void wait_or_end(unsigned int ms)
 		}
 }
 
-static int run_in_pipe(const struct live *live)
+static int run_in_pipe(struct live *live)
 {
 	struct sksm_census census;
 

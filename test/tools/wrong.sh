@@ -105,6 +105,8 @@ for wrong in closed foreign; do
 	refused "report-$wrong" 1 "^sksm-report: $said\$" "${user[@]}" "${report[@]}"
 	refused "json-$wrong" 1 "^sksm-report: $said\$" "${user[@]}" "${report[@]}" --json
 	check "json-$wrong: JSON nonetheless" jq -e '.processes == []' "json-$wrong.out"
+	refused "live-$wrong" 1 "^sksm-report: $said\$" \
+		"${user[@]}" timeout 20 "${report[@]}" --live
 	refused "prune-$wrong" 1 "^sksm-report: $said\$" "${user[@]}" "${report[@]}" --prune
 	"${user[@]}" env SKSM_PRELOAD="$T/lib.so" ./sksm-report --check >check.out 2>&1
 	check "check-$wrong: exit status 1" test $? = 1
