@@ -29,6 +29,7 @@ struct curve {
 	double duplicate[SKSM_HISTORY_MAX + 1];
 	double breaks[SKSM_HISTORY_MAX + 1];
 	double step;
+	double resident;	/* now */
 	bool merges;
 };
 
@@ -68,6 +69,7 @@ static void draw_curve(struct curve *curve, const struct sksm_record *record)
 
 	curve->count = 0;
 	curve->step = STEP_BYTES;
+	curve->resident = (double)record->counters.resident;
 	curve->merges = record->mode == SKSM_MODE_MERGE && record->engine != SKSM_ENGINE_NONE;
 	for (uint32_t i = 0; i < history->count; i++)
 		add_point(curve, record, &history->list[i]);
@@ -153,9 +155,9 @@ static bool churns(const struct curve *curve)
 static double count_unseen(const struct curve *curve, const struct sksm_counters *counters)
 {
 	uint64_t seen = counters->invariant + counters->hot + counters->huge_kept;
-	double resident = (double)counters->resident, unseen = resident - (double)seen;
+	double unseen = curve->resident - (double)seen;
 
-	return unseen > fmax(curve->step, resident / UNSEEN_SHARE) ? unseen : 0;
+	return unseen > fmax(curve->step, curve->resident / UNSEEN_SHARE) ? unseen : 0;
 }
 
 /* What there is to do was done. */
@@ -176,7 +178,8 @@ static bool is_sudden(const struct curve *curve, const struct course *course)
 
 /*
  * How long what grows like @values goes on, where it grows less and less: an exponential through
- * the ends of the last two thirds of the time since @from. Negative: it does not, or stands still.
+ * the ends of the last two thirds of the time since @from; not longer than it takes to all of the
+ * memory at its pace. Negative: it does not, or stands still.
  */
 static double seconds_of_decay(const struct curve *curve, const double *values, double from)
 {
@@ -188,7 +191,10 @@ static double seconds_of_decay(const struct curve *curve, const double *values, 
 	if (!(now > 0) || ratio > FALLS)
 		return -1;
 	rest = now * ratio / (1 - ratio);
-	return rest > curve->step ? part * log(curve->step / rest) / log(ratio) : 0;
+	if (rest <= curve->step)
+		return 0;
+	return fmin(part * log(curve->step / rest) / log(ratio),
+		    part * fmax(curve->resident - last, 0) / now);
 }
 
 /* Until all that has a twin is merged, at the pace of the last third of the time since @from. */
@@ -255,6 +261,9 @@ struct sksm_trend sksm_trend_judge(const struct sksm_record *record)
 	} else if (course.way > 0) {
 		trend.kind = SKSM_TREND_GROWING;
 		trend.left_seconds = guess_left(&curve, &course, &record->counters);
+		/* It has just come to its end. */
+		if (fabs(trend.left_seconds) <= 0 && is_done(&curve, &record->counters))
+			trend = (struct sksm_trend){ SKSM_TREND_CONVERGED, -1 };
 	} else if (course.way < 0) {
 		trend.kind = SKSM_TREND_SHRINKING;
 	}

@@ -122,6 +122,31 @@ Test(trend, grown_and_stays)
 	expect(SKSM_TREND_CONVERGED, -1, 0);
 }
 
+/* All that has a twin is merged; more has not been found for a while. */
+Test(trend, just_grown)
+{
+	reset();
+	for (int i = 1; i <= 30; i++)
+		publish(i, i < 28 ? i * 10.0 * MIB : 275.0 * MIB, 275 * MIB);
+	expect(SKSM_TREND_CONVERGED, -1, 0);
+	record.counters.pending = 20 * MIB;
+	expect(SKSM_TREND_GROWING, 0, 1);
+}
+
+/* Slower than an even pace by little: there is no more than there is memory. */
+Test(trend, growing_to_all_of_the_memory)
+{
+	double saved = 0;
+
+	reset();
+	for (int i = 1; i <= 40; i++) {
+		saved += 40 * MIB * pow(0.99, i);
+		publish(i, saved, saved);
+	}
+	/* 1263 MiB of 2 GiB, and about 28 MiB/s. */
+	expect(SKSM_TREND_GROWING, 27, 4);
+}
+
 /* Long ago, so that samples are far apart. */
 Test(trend, grown_long_ago)
 {
