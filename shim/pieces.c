@@ -92,9 +92,9 @@ static bool find_piece(struct sksm_map *map, uint64_t at, uint64_t end, struct s
 
 /*
  * Move [from, from + bytes) to @to, one piece after the other; the last one becomes @more bytes
- * longer. Our thread may cut a piece between the look and the call. Then nothing is moved, or (since
- * 6.17, where only what comes behind the cut is registered) the part before it: what is left of that
- * piece is found behind a hole. *ret_moved: bytes that have left. 0 or -errno.
+ * longer. Our thread may cut a piece between the look and the call. Then nothing is moved, or
+ * (since 6.17, where only what comes behind the cut is registered) the part before it: what is left
+ * of that piece is found behind a hole. *ret_moved: bytes that have left. 0 or -errno.
  */
 static long move_range(struct sksm_map *map, uint64_t from, uint64_t bytes, uint64_t to,
 		       uint64_t more, int flags, uint64_t *ret_moved)
@@ -222,7 +222,8 @@ long shim_mremap_pieces(void *addr, size_t old_bytes, size_t new_bytes, int flag
 	};
 	long pid;
 
-	if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) || !job.old_bytes || !job.new_bytes)
+	if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) || !job.old_bytes ||
+	    !job.new_bytes)
 		return -EFAULT;
 	/*
 	 * A handler in the child would run in the program's memory and believe itself the program.

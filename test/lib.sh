@@ -15,6 +15,12 @@ if [ -z "${SKSM_TEST_LOCKED:-}" ]; then
 		timeout -k 10 "${SKSM_TEST_LIMIT:-240}" bash "$0" "$@"
 fi
 
+# own_run=1: with mounts of its own, so that it can have a /run where nobody else's pacer and domains
+# are: mount -t tmpfs -o mode=755 none /run || skip "no mounts"
+if [ -n "${own_run:-}" ] && [ "$(id -u)" = 0 ] && [ -z "${SKSM_TEST_OWN_RUN:-}" ]; then
+	exec env SKSM_TEST_OWN_RUN=1 unshare -m bash "$0" "$@"
+fi
+
 build=${SKSM_TEST_BUILD:?the build directory}
 source_dir=${SKSM_TEST_SOURCE:?the source directory}
 shim=${SKSM_TEST_SHIM:-$build/shim/libsksm_preload.so}

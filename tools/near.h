@@ -72,8 +72,8 @@ struct sksm_near_query {
 };
 
 /*
- * Look at the pages of some processes. Takes some 200 bytes a page, and about 5 us a page. Processes
- * that cannot be read get their -errno in @errors, others 0. 0 or -ENOMEM.
+ * Look at the pages of some processes. Takes some 200 bytes a page, and about 5 us a page.
+ * Processes that cannot be read get their -errno in @errors, others 0. 0 or -ENOMEM.
  */
 int sksm_near_find(struct sksm_near *ret, const struct sksm_near_query *query, int *errors);
 void sksm_near_fini(struct sksm_near *near);

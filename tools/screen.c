@@ -171,8 +171,8 @@ void sksm_screen_size(unsigned int *ret_rows, unsigned int *ret_columns)
 }
 
 /*
- * The bytes of the character at @text, which is not the end of its line, and its columns: none for a
- * colour.
+ * The bytes of the character at @text, which is not the end of its line, and its columns: none for
+ * a colour.
  */
 static size_t measure(const char *text, unsigned int *ret_columns)
 {

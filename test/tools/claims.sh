@@ -3,10 +3,7 @@
 # else's, of one that is gone. The pacer has ksmd run for the first alone, seldom and within its
 # budget.
 
-# With a /run of our own, where nobody else's domains are.
-if [ "$(id -u)" = 0 ] && [ -z "${SKSM_TEST_OWN_RUN:-}" ]; then
-	exec env SKSM_TEST_OWN_RUN=1 unshare -m bash "$0"
-fi
+own_run=1
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 need_root
 need_ksm

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * refcounts [COUNT]: 16 MiB of objects of one page, equal in each process that runs this, but for a
- * count of references at byte 16 (at first 1), and 16 MiB of data that nobody counts. SIGUSR1 takes a reference to
- * each object and drops it, as an interpreter does that walks a list, and prints "walked"; another
- * signal ends it.
+ * count of references at byte 16 (at first 1), and 16 MiB of data that nobody counts. SIGUSR1 takes
+ * a reference to each object and drops it, as an interpreter does that walks a list, and prints
+ * "walked"; another signal ends it.
  */
 #include <signal.h>
 #include <sys/mman.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * remap [SECONDS [BYTES [memfd]]]: hold one mapping (memfd: a private one of a file) whose chunks of
- * 64 KiB are in turn the same in every copy of this program and unique, wait, then resize, move and
- * advise it as the one mapping that it is for the program. "remap mistake": what no program may do,
- * and what it finds afterwards. "remap halves": one mapping made in two calls.
+ * remap [SECONDS [BYTES [memfd]]]: hold one mapping (memfd: a private one of a file) whose chunks
+ * of 64 KiB are in turn the same in every copy of this program and unique, wait, then resize, move
+ * and advise it as the one mapping that it is for the program. "remap mistake": what no program may
+ * do, and what it finds afterwards. "remap halves": one mapping made in two calls.
  */
 #include <sys/mman.h>
 #include <sys/wait.h>
