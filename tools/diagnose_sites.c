@@ -52,27 +52,33 @@ static double seconds_after(const uint64_t *tally)
 	return (double)tally[SKSM_TALLY_LIVED_MS] / 1000 / (double)tally[SKSM_TALLY_BREAKS];
 }
 
-static double cost_seconds(uint64_t undone)
+static const char *cost_of(uint64_t undone, char ret[32])
 {
-	return (double)undone * NS_PER_UNDONE / 1e9;
+	double seconds = (double)undone * NS_PER_UNDONE / 1e9;
+
+	if (seconds < 1)
+		snprintf(ret, 32, "%.1f ms", seconds * 1000);
+	else
+		snprintf(ret, 32, "%.1f s", seconds);
+	return ret;
 }
 
 void sksm_diagnose_print_undone(struct sksm_site_report *report)
 {
 	uint64_t all = report->census->total.cow_breaks;
 	size_t count, *list = list_sites(report, &count);
-	char label[300], size[SKSM_TEXT_SIZE_MAX];
+	char label[300], size[SKSM_TEXT_SIZE_MAX], cost[32];
 
 	if (all)
-		printf("\nMerges undone by writes: %" PRIu64 ", which took about %.2f s of CPU time\n",
-		       all, cost_seconds(all));
+		printf("\nMerges undone by writes: %" PRIu64 ", which took about %s of CPU time\n",
+		       all, cost_of(all, cost));
 	for (size_t i = 0; list && all && i < count && i < TOP_SITES; i++) {
 		const uint64_t *tally = report->sites[list[i]].tally;
 
 		sksm_text_clean(label, sizeof(label), sksm_sites_label(report, list[i]));
 		printf("  %7" PRIu64 " in memory of %s\n", tally[SKSM_TALLY_BREAKS], label);
-		printf("          %.1f s after the merge on average, %.2f s of CPU time; %s is "
-		       "merged\n", seconds_after(tally), cost_seconds(tally[SKSM_TALLY_BREAKS]),
+		printf("          %.1f s after the merge on average, %s of CPU time; %s is merged\n",
+		       seconds_after(tally), cost_of(tally[SKSM_TALLY_BREAKS], cost),
 		       sksm_text_size(tally[SKSM_TALLY_MERGED], size));
 	}
 	free(list);
