@@ -103,6 +103,19 @@ static void choose(struct sksm_ksmd_settings *settings, enum sksm_ksmd_setting s
 		strcpy(settings->value[setting], value);
 }
 
+/* "run" is written last: whoever sees that ksmd runs may write to the others at once. */
+static int start_ksmd(struct sksm_pulse *pulse)
+{
+	struct sksm_ksmd_settings others = pulse->ours;
+	int error;
+
+	strcpy(others.value[SKSM_KSMD_RUN], pulse->original.value[SKSM_KSMD_RUN]);
+	error = sksm_ksmd_apply(&pulse->original, &others);
+	sksm_watch_forget(pulse->watch_fd);
+	pulse->own_run = true;
+	return error ? error : sksm_ksmd_apply(&others, &pulse->ours);
+}
+
 int sksm_pulse_start(struct sksm_pulse *pulse)
 {
 	int error = sksm_ksmd_read(&pulse->original);
@@ -129,13 +142,12 @@ int sksm_pulse_start(struct sksm_pulse *pulse)
 		return error;
 	}
 	pulse->ksmd_seen_ns = ksmd_used_ns(pulse);
-	error = sksm_ksmd_apply(&pulse->original, &pulse->ours);
+	error = start_ksmd(pulse);
 	if (error) {
 		if (!sksm_ksmd_put_back(&pulse->original, &pulse->ours))
 			sksm_pacer_state_remove(pulse->home_fd);
 		return error;
 	}
-	sksm_watch_forget(pulse->watch_fd);
 	pulse->on = true;
 	pulse->pulses++;
 	return 0;
@@ -151,6 +163,8 @@ static bool give_up_foreign(struct sksm_pulse *pulse)
 	int i;
 
 	sksm_watch_written(pulse->watch_fd, written);
+	written[SKSM_KSMD_RUN] = written[SKSM_KSMD_RUN] && !pulse->own_run;
+	pulse->own_run = false;
 	for (i = 0; i < SKSM_KSMD_SETTINGS; i++) {
 		char now[SKSM_KSMD_VALUE_MAX];
 

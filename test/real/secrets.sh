@@ -51,7 +51,7 @@ kill "${agents[@]}"
 
 # A secure heap of OpenSSL's.
 for how in guarded bare; do
-	start $how env LD_PRELOAD="$shim" "$python" "$source_dir/test/victims/secrets.py" $how
+	start $how env LD_PRELOAD="$shim" "$python" "$source_dir/test/victims/secure_heap.py" $how
 	one=$pid
 	wait_until 20 said $how ready || fail "$how: $(cat $how.err)"
 	see $how $one
@@ -61,7 +61,7 @@ for how in guarded bare; do
 done
 check "OpenSSL, bare: it was seen, and skipped" of_is $one sensitive_skipped $((2 << 20))
 start asked env LD_PRELOAD="$shim" SKSM_SENSITIVE=merge "$python" \
-	"$source_dir/test/victims/secrets.py" bare
+	"$source_dir/test/victims/secure_heap.py" bare
 check "OpenSSL, bare: else it would be offered" wait_until 20 locked_is_offered "$pid"
 kill "$pid"
 

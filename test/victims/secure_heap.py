@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""secrets.py MODE: a secure heap of OpenSSL's, filled with pages that are equal, and 8 MiB beside
+"""secure_heap.py MODE: a secure heap of OpenSSL's, filled with pages that are equal, and 8 MiB beside
 it with the same ones. Prints "ready", and again whenever all of it was found right.
 
     guarded     as OpenSSL makes it, between two guard pages
