@@ -279,3 +279,31 @@ Test(record, what_happened_goes_on)
 		     to.digests, 21);
 	cr_assert_eq(to.saved, 0, "what is, is counted anew");
 }
+
+/* The layout that sksm-record(5) tells. */
+Test(record, is_as_documented)
+{
+	static const struct {
+		size_t offset;
+		size_t documented;
+	} fields[] = {
+		{ offsetof(struct sksm_record, state), 28 },
+		{ offsetof(struct sksm_record, run_id), 56 },
+		{ offsetof(struct sksm_record, sequence), 76 },
+		{ offsetof(struct sksm_record, command), 96 },
+		{ offsetof(struct sksm_record, dormant), 608 },
+		{ offsetof(struct sksm_record, counters), 736 },
+		{ offsetof(struct sksm_counters, pending), 18 * 8 },
+		{ offsetof(struct sksm_counters, digests), 24 * 8 },
+		{ sizeof(struct sksm_counters), 256 },
+		{ offsetof(struct sksm_record, history), 992 },
+		{ offsetof(struct sksm_history, list), 16 },
+		{ offsetof(struct sksm_sample, duplicate), 16 },
+		{ offsetof(struct sksm_sample, cpu_ns), 56 },
+		{ sizeof(struct sksm_history), 3088 },
+	};
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		cr_assert_eq(fields[i].offset, fields[i].documented, "field %zu: %zu", i,
+			     fields[i].offset);
+}
