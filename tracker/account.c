@@ -66,7 +66,8 @@ static void sync_marks(struct sksm_tracker *tracker, struct sksm_block *block)
 
 /*
  * A page that is mapped by us alone is not merged with anything, whoever broke the merge; one
- * that was shared by fork and is ours alone now may be merged.
+ * that was shared by fork and is ours alone now may be merged. What was written since the look of
+ * this pass is left to the next, which counts it.
  */
 static void verify_shared(struct sksm_tracker *tracker, struct sksm_block *block)
 {
@@ -78,6 +79,8 @@ static void verify_shared(struct sksm_tracker *tracker, struct sksm_block *block
 		if (!(entry & SKSM_PM_PRESENT) || sksm_entry_shared(entry))
 			continue;
 		if (block->state[page] == SKSM_PAGE_MERGED) {
+			if (tracker->kind == SKSM_TRACKER_WP && !(entry & SKSM_PM_UFFD_WP))
+				continue;
 			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_OFFERED);
 			block->stamp[page] = tracker->full_scans;
 		} else if (block->state[page] == SKSM_PAGE_SHARED && !block->huge) {
