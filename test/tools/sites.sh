@@ -150,6 +150,7 @@ check "which the table says" grep -q 'without call sites' <("${report[@]}" --by-
 # A child has its parent's memory, and knows who made it.
 start_sites forks "$victims/sites" --fork
 child=$(sed -n 's/^child //p' forks.out)
+pids+=("$child")
 of_child() {
 	[ -n "$(find "$SKSM_DIR" -name "$child-*.sites" -size +0)" ] &&
 		is "$child" '[.sites[] | select(.label | contains("make_plain"))][0].resident / 1048576' 4
