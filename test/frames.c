@@ -226,14 +226,15 @@ static int compare_digest(const void *a, const void *b)
 	return XXH128_cmp(&x->digest, &y->digest);
 }
 
-/* Needs @pages sorted by frame. */
-static void read_flags(struct pages *pages)
+/* The words of a file of /proc that has one for each frame, at the frames of @pages, sorted. */
+static void read_words(struct pages *pages, const char *path,
+		       void (*take)(struct page *page, uint64_t word))
 {
-	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
-	uint64_t window = UINT64_MAX, flags[CHUNK_PAGES] = { 0 };
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	uint64_t window = UINT64_MAX, words[CHUNK_PAGES] = { 0 };
 
 	if (fd < 0)
-		die("/proc/kpageflags");
+		die(path);
 	for (size_t i = 0; i < pages->count; i++) {
 		struct page *page = &pages->page[i];
 
@@ -243,12 +244,51 @@ static void read_flags(struct pages *pages)
 		}
 		if (page->pfn / CHUNK_PAGES != window) {
 			window = page->pfn / CHUNK_PAGES;
-			if (pread(fd, flags, sizeof(flags), (off_t)(window * sizeof(flags))) <= 0)
-				die("/proc/kpageflags");
+			if (pread(fd, words, sizeof(words), (off_t)(window * sizeof(words))) <= 0)
+				die(path);
 		}
-		page->flags = flags[page->pfn % CHUNK_PAGES];
+		take(page, words[page->pfn % CHUNK_PAGES]);
 	}
 	close(fd);
+}
+
+static void take_flags(struct page *page, uint64_t flags)
+{
+	page->flags = flags;
+}
+
+static void take_mapcount(struct page *page, uint64_t mappings)
+{
+	if (mappings < 2)
+		page->flags &= ~KPF_KSM;
+}
+
+/*
+ * Needs @pages sorted by frame. Linux 6.10 and many after it set KPF_KSM for every anonymous page,
+ * one of our own too. There a frame with several mappings is taken for a merged one, which one that
+ * is shared by fork is not; one with a single mapping saves nothing.
+ */
+static void read_flags(struct pages *pages)
+{
+	char *mine = malloc(2 * PAGE_BYTES);
+	struct pages own = { 0 };
+	int pagemap = open_proc("self", "pagemap");
+	uint64_t entry;
+
+	if (!mine)
+		die("memory");
+	memset(mine, 1, 2 * PAGE_BYTES);
+	if (pread(pagemap, &entry, sizeof(entry),
+		  (off_t)(((uintptr_t)mine / PAGE_BYTES + 1) * sizeof(entry))) != sizeof(entry))
+		die("our own pagemap");
+	add_page(&own)->pfn = entry & PM_PFN;
+	read_words(&own, "/proc/kpageflags", take_flags);
+	read_words(pages, "/proc/kpageflags", take_flags);
+	if (own.page->flags & KPF_KSM)
+		read_words(pages, "/proc/kpagecount", take_mapcount);
+	free(own.page);
+	free(mine);
+	close(pagemap);
 }
 
 /*

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "frames.h"
 #include "locate.h"
 #include "text.h"
 
@@ -216,15 +217,20 @@ static void examine_ksmd(struct sksm_examination *examination, const struct sksm
 static void examine_sight(struct sksm_examination *examination)
 {
 	struct sksm_symptom *symptom;
+	int error = sksm_frames_able();
 	char scope[16];
 
 	symptom = add_symptom(examination, "frames", "the report counts merged frames itself",
-			      geteuid() == 0 && !access("/proc/kpageflags", R_OK));
-	if (!symptom->works) {
+			      !error);
+	if (error == -EOPNOTSUPP) {
+		SAY(symptom->reason, "this kernel's /proc/kpageflags calls all memory merged");
+		SAY(symptom->command, "boot a newer kernel (6.18.44 has it right)");
+	} else if (error) {
 		SAY(symptom->reason, "/proc/kpageflags is for root");
 		SAY(symptom->command, "sudo sksm-report");
-		symptom->instead = "what the processes count";
 	}
+	if (error)
+		symptom->instead = "what the processes count";
 	symptom = add_symptom(examination, "ptrace", "other programs of this user can be looked at",
 			      geteuid() == 0 ||
 			      sksm_text_read(-1, SCOPE_FILE, scope, sizeof(scope)) < 0 ||

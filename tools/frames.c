@@ -89,9 +89,10 @@ static int count_process(struct sksm_frames_count *count, struct sksm_frames_pro
 	struct sksm_frames_target target = { .part = first_part };
 	struct sksm_smaps_range *ranges = NULL;
 	size_t range_count = 0, before = count->used, i;
+	bool zeros = placed_by_ksm(process->pid, UINT64_MAX) > 0;
 	int error;
 
-	error = sksm_smaps_mergeable(process->pid, &ranges, &range_count);
+	error = sksm_smaps_mergeable(process->pid, zeros, &ranges, &range_count);
 	if (error)
 		return error;
 	target.pagemap = sksm_process_open(process->pid, "pagemap");
@@ -214,7 +215,9 @@ static int open_and_count(struct sksm_frames_count *count, struct sksm_frames_pr
 	count->kpageflags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
 	if (count->kpageflags < 0)
 		return errno == EACCES || errno == ENOENT ? -EPERM : -errno;
-	error = count_all(count, list, processes);
+	error = sksm_frames_check_flags(count->kpageflags);
+	if (!error)
+		error = count_all(count, list, processes);
 	close(count->kpageflags);
 	return error;
 }
@@ -245,5 +248,16 @@ int sksm_frames_count(struct sksm_frames_process *list, size_t count)
 		free(state->parts);
 	}
 	free(state);
+	return error;
+}
+
+int sksm_frames_able(void)
+{
+	int kpageflags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC), error;
+
+	if (kpageflags < 0)
+		return -EPERM;
+	error = sksm_frames_check_flags(kpageflags);
+	close(kpageflags);
 	return error;
 }

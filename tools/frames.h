@@ -38,9 +38,15 @@ struct sksm_frames_process {
 /*
  * Count over the @count processes of @list together. A frame counts once, and what it saves is
  * divided among the processes by their number of mappings; saved_bytes sum up exactly. Processes
- * that end meanwhile, or may not be looked at, stay with known = false. 0; -EPERM without the
- * privilege; or -errno.
+ * that end meanwhile, or may not be looked at, stay with known = false. 0; an error of
+ * sksm_frames_able; or -errno.
  */
 int sksm_frames_count(struct sksm_frames_process *list, size_t count);
+
+/*
+ * Can merged frames be told? 0; -EPERM without the privilege; -EOPNOTSUPP on kernels whose
+ * /proc/kpageflags calls every anonymous page merged (from 6.10 on, corrected in newer ones).
+ */
+int sksm_frames_able(void);
 
 #endif

@@ -2,8 +2,10 @@
 #include "frames_pages.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "tracker/abi.h"
@@ -21,6 +23,30 @@ int sksm_frames_compare(const void *a, const void *b)
 	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
 
 	return left < right ? -1 : left > right;
+}
+
+int sksm_frames_check_flags(int kpageflags)
+{
+	volatile char *page = mmap(NULL, SKSM_PAGE_BYTES, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), error = -EPERM;
+	uint64_t entry = 0, flags;
+
+	if (page != MAP_FAILED && pagemap >= 0) {
+		page[0] = 1;
+		if (pread(pagemap, &entry, sizeof(entry),
+			  (off_t)((uintptr_t)page / SKSM_PAGE_BYTES * sizeof(entry))) < 0)
+			entry = 0;
+		if ((entry & PFN_MASK) &&
+		    pread(kpageflags, &flags, sizeof(flags),
+			  (off_t)((entry & PFN_MASK) * sizeof(flags))) == sizeof(flags))
+			error = flags & (1ull << KPF_KSM) ? -EOPNOTSUPP : 0;
+	}
+	if (pagemap >= 0)
+		close(pagemap);
+	if (page != MAP_FAILED)
+		munmap((void *)page, SKSM_PAGE_BYTES);
+	return error;
 }
 
 static int add_mapping(struct sksm_frames_count *count, uint64_t pfn, size_t part)

@@ -36,6 +36,9 @@ struct sksm_frames_target {
 	uint64_t zero_pages;	/* mappings of the zero page in mergeable ranges */
 };
 
+/* See sksm_frames_able: a page of our own, which is not merged, must not seem to be. */
+int sksm_frames_check_flags(int kpageflags);
+
 /* Order of uint64_t, for qsort. */
 int sksm_frames_compare(const void *a, const void *b);
 

@@ -48,7 +48,7 @@ static void read_mappings(void)
 	struct sksm_smaps_range *ranges;
 	size_t count;
 
-	if (!sksm_smaps_mergeable(1, &ranges, &count)) {
+	if (!sksm_smaps_mergeable(1, true, &ranges, &count)) {
 		for (size_t i = 1; i < count; i++)
 			if (ranges[i - 1].end == ranges[i].start)
 				abort();

@@ -82,6 +82,21 @@ static void changed_candidate(void)
 	munmap(p, 2 * PAGE);
 }
 
+/* Two contents whose low 32 bits of XXH64 are equal, which is what the kernel files them under. */
+static void same_checksum(void)
+{
+	const uint64_t contents[] = { 93900, 281568 };
+	char *p = map(4 * PAGE);
+
+	for (size_t i = 0; i < 4; i++)
+		fill(p + i * PAGE, contents[i % 2]);
+	check(!merge(p, 4 * PAGE) && same_frame(p, p + 2 * PAGE) &&
+	      same_frame(p + PAGE, p + 3 * PAGE),
+	      "candidates with one checksum do not drive each other out");
+	check(has(p, contents[0]) && has(p + PAGE, contents[1]), "nor are they merged");
+	munmap(p, 4 * PAGE);
+}
+
 static void zeros(void)
 {
 	char *p = map(2 * PAGE);
@@ -314,6 +329,7 @@ int main(void)
 	need_merge();
 	twins();
 	changed_candidate();
+	same_checksum();
 	zeros();
 	ranges();
 	tracked();
