@@ -13,7 +13,7 @@ have_pidfiles() {
 }
 
 # start_holders COUNT COMMAND...: PIDFILE in an argument becomes the file that the command writes
-# its pids to. Sets $names and $holders (pids of the programs themselves).
+# its pids to. Sets $names and $holders (pids of the programs themselves). Waits $ready_seconds.
 start_holders() {
 	local count=$1 i
 
@@ -23,7 +23,7 @@ start_holders() {
 		names+=("holder$i")
 		start "holder$i" "${@//PIDFILE/$T/holder$i.pid}"
 	done
-	wait_until 40 have_pidfiles "${names[@]}" || fail "the programs are not ready"
+	wait_until "${ready_seconds:-40}" have_pidfiles "${names[@]}" || fail "the programs are not ready"
 	# shellcheck disable=SC2207
 	holders=($(for i in "${names[@]}"; do cat "$T/$i.pid"; done))
 }
