@@ -38,7 +38,7 @@ all_ready() {
 }
 
 # A container that has a pacer of its own, which cannot see ksmd.
-start own unshare --pid --fork --mount-proc "$sksm_run" -e SKSM_DIR=/run/own -- sh -c \
+start own unshare --pid --fork --kill-child --mount-proc "$sksm_run" -e SKSM_DIR=/run/own -- sh -c \
 	'"$1" --bytes 24M --seed 5 --seconds 120 & exec "$1" --bytes 24M --seed 5 --seconds 120' \
 	- "$victims/hold"
 own=$pid
@@ -79,6 +79,8 @@ done
 all_ready
 for name in box1 box2; do
 	pid_of[$name]=$(pgrep -P "${pid_of[$name]}")
+	# unshare would be ended without it.
+	pids+=("${pid_of[$name]}")
 	grep -q '^NSpid:.*[0-9]\s[0-9]' "/proc/${pid_of[$name]}/status" ||
 		fail "$name: no pid of its own"
 done
