@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "diagnose_sites.h"
+#include "json.h"
 #include "near.h"
 #include "text.h"
 
@@ -197,11 +198,6 @@ static void put(struct json_object *object, const char *key, uint64_t number)
 	json_object_object_add(object, key, json_object_new_uint64(number));
 }
 
-static struct json_object *text_or_null(const char *text)
-{
-	return text ? json_object_new_string(text) : NULL;
-}
-
 static struct json_object *process_json(const struct sksm_entry *entry,
 					const struct sksm_host *host)
 {
@@ -212,7 +208,7 @@ static struct json_object *process_json(const struct sksm_entry *entry,
 	put(object, "pid", entry->record.pid);
 	json_object_object_add(object, "comm", json_object_new_string(entry->comm));
 	json_object_object_add(object, "state", json_object_new_string(entry->state));
-	json_object_object_add(object, "dormant", text_or_null(*entry->dormant ? entry->dormant :
+	json_object_object_add(object, "dormant", sksm_json_text(*entry->dormant ? entry->dormant :
 							       NULL));
 	put(object, "resident", entry->record.counters.resident);
 	sksm_diagnose_process(entry, host, findings, &count);
@@ -222,7 +218,7 @@ static struct json_object *process_json(const struct sksm_entry *entry,
 		json_object_object_add(one, "cause", json_object_new_string(findings[i].cause));
 		put(one, "bytes", findings[i].bytes);
 		json_object_object_add(one, "text", json_object_new_string(findings[i].text));
-		json_object_object_add(one, "remedy", text_or_null(findings[i].remedy));
+		json_object_object_add(one, "remedy", sksm_json_text(findings[i].remedy));
 		json_object_array_add(list, one);
 	}
 	json_object_object_add(object, "findings", list);
@@ -329,16 +325,10 @@ static int print_json(const struct sksm_census *census, const struct sksm_host *
 {
 	struct json_object *report;
 	int error = sksm_diagnosis_object(census, host, sites, &report);
-	const char *text;
 
 	if (error)
 		return error;
-	text = json_object_to_json_string_ext(report, JSON_C_TO_STRING_PRETTY |
-					      JSON_C_TO_STRING_NOSLASHESCAPE);
-	if (text)
-		puts(text);
-	json_object_put(report);
-	return text ? 0 : -ENOMEM;
+	return sksm_json_print(report);
 }
 
 int sksm_diagnose(const struct sksm_census *census, const struct sksm_host *host, bool json)

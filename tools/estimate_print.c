@@ -5,6 +5,7 @@
 #include <json-c/json.h>
 #include <stdio.h>
 
+#include "json.h"
 #include "text.h"
 
 static const char *const kind_names[SKSM_ESTIMATE_KINDS] = { "zero", "many", "diverse" };
@@ -151,15 +152,9 @@ static struct json_object *cost_object(const struct sksm_estimate *estimate)
 	return object;
 }
 
-static struct json_object *text_or_null(const char *text)
-{
-	return text ? json_object_new_string(text) : NULL;
-}
-
 int sksm_estimate_json(const struct sksm_estimate *estimate)
 {
 	struct json_object *report = json_object_new_object();
-	const char *text;
 
 	json_object_object_add(report, "schema", json_object_new_string("sksm-estimate/1"));
 	json_object_object_add(report, "version", json_object_new_string(SKSM_VERSION));
@@ -169,12 +164,7 @@ int sksm_estimate_json(const struct sksm_estimate *estimate)
 	json_object_object_add(report, "cost", cost_object(estimate));
 	json_object_object_add(report, "go", json_object_new_boolean(estimate->go));
 	json_object_object_add(report, "verdict", json_object_new_string(estimate->verdict));
-	json_object_object_add(report, "obstacle", text_or_null(estimate->obstacle.reason));
-	json_object_object_add(report, "command", text_or_null(estimate->obstacle.command));
-	text = json_object_to_json_string_ext(report, JSON_C_TO_STRING_PRETTY |
-					      JSON_C_TO_STRING_NOSLASHESCAPE);
-	if (text)
-		puts(text);
-	json_object_put(report);
-	return text ? 0 : -ENOMEM;
+	json_object_object_add(report, "obstacle", sksm_json_text(estimate->obstacle.reason));
+	json_object_object_add(report, "command", sksm_json_text(estimate->obstacle.command));
+	return sksm_json_print(report);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "doctor.h"
+#include "json.h"
 
 /* json-c takes over @value; out of memory shows as a NULL here and as null in the output. */
 static void add(struct json_object *object, const char *key, struct json_object *value)
@@ -210,12 +211,6 @@ int sksm_report_json(const struct sksm_census *census, const struct sksm_host *h
 		     struct sksm_site_report *sites, bool mappings)
 {
 	struct json_object *report = sksm_report_object(census, host, sites, mappings);
-	const char *text;
 
-	text = json_object_to_json_string_ext(report, JSON_C_TO_STRING_PRETTY |
-					      JSON_C_TO_STRING_NOSLASHESCAPE);
-	if (text)
-		puts(text);
-	json_object_put(report);
-	return text ? 0 : -ENOMEM;
+	return sksm_json_print(report);
 }
