@@ -43,6 +43,29 @@ else
 fi
 kill "$pid"
 
+# Who is about to wait for its end lends it a priority: for a hold, exec and exit.
+if [ "$(id -u)" = 0 ] && strace -o try.trace true 2>/dev/null; then
+	# lent WHAT COMMAND...: it was given to another thread than one's own.
+	lent() {
+		local what=$1
+
+		shift
+		strace -f -e trace=setpriority,execve -E LD_PRELOAD="$shim" -o lent.trace "$@" \
+			>lent.out 2>&1 </dev/null
+		check "$what: it has our priority then" \
+			grep -Eq 'setpriority\(PRIO_PROCESS, [1-9][0-9]*, 0\) += 0' lent.trace
+	}
+	lent exit "$victims/hold" --bytes 16M --seconds 1
+	lent hold "$victims/ids" setresuid 500
+	lent exec "$python" -c 'import mmap, os, time
+memory = mmap.mmap(-1, 16 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+memory.write(bytes([1]) * (16 << 20))
+time.sleep(1)
+os.execv("/bin/true", ["true"])'
+else
+	echo "nobody to lend a priority to, or to see it, here"
+fi
+
 compare softdirty "$victims/own" softdirty
 cat softdirty.out
 at_work softdirty
