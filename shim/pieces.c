@@ -47,7 +47,7 @@ static long move(uint64_t from, uint64_t old_bytes, uint64_t new_bytes, int flag
 static bool is_continued(const struct sksm_vma *before, const struct sksm_vma *piece)
 {
 	return piece->readable == before->readable && piece->writable == before->writable &&
-	       piece->inode == before->inode &&
+	       piece->executable == before->executable && piece->inode == before->inode &&
 	       (!piece->inode || piece->offset == before->offset + (before->end - before->start));
 }
 
@@ -66,7 +66,7 @@ static bool is_whole(struct sksm_map *map, struct job *job)
 				return false;
 		while (piece.end <= at);
 		if (piece.start > at || piece.shared || piece.kind == SKSM_VMA_OTHER ||
-		    (at > job->start && !is_continued(&before, &piece)))
+		    piece.kind == SKSM_VMA_STACK || (at > job->start && !is_continued(&before, &piece)))
 			return false;
 		before = piece;
 		job->last = at;

@@ -111,6 +111,7 @@ static int query_next(struct sksm_map *map, struct sksm_vma *ret)
 	ret->end = query.vma_end;
 	ret->readable = query.vma_flags & SKSM_PROCMAP_READABLE;
 	ret->writable = query.vma_flags & SKSM_PROCMAP_WRITABLE;
+	ret->executable = query.vma_flags & SKSM_PROCMAP_EXECUTABLE;
 	ret->shared = query.vma_flags & SKSM_PROCMAP_SHARED;
 	ret->inode = query.inode;
 	ret->offset = query.vma_offset;
@@ -164,6 +165,7 @@ bool sksm_map_parse_line(const char *line, struct sksm_vma *ret)
 	p = skip_blanks(p);
 	ret->readable = perms[0] == 'r';
 	ret->writable = perms[1] == 'w';
+	ret->executable = perms[2] == 'x';
 	ret->shared = perms[3] == 's';
 	ret->name = p;
 	ret->inode = inode;

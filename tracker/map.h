@@ -29,6 +29,7 @@ struct sksm_vma {
 	enum sksm_vma_kind kind;
 	bool readable;
 	bool writable;
+	bool executable;
 	bool shared;
 	uint64_t inode;		/* 0: no file */
 	uint64_t offset;	/* in the file */
