@@ -69,11 +69,15 @@ bool shim_sleep(void)
 	return true;
 }
 
-/* A 128th of the machine's memory is more than the tracker of a process with all of it needs. */
+/*
+ * A 128th of the machine's memory is more than the tracker of a process with all of it needs. The
+ * lower end goes: above would be a hole at the side of glibc's own mapping, which the program's
+ * would fill, grow together with it, and be dear to cut off again.
+ */
 static void give_back_surplus(void)
 {
 	struct sysinfo info = { 0 };
-	uint64_t bytes;
+	uint64_t bytes, surplus;
 
 	sksm_call1(SYS_sysinfo, &info);
 	bytes = ((uint64_t)info.totalram * info.mem_unit / 128) & -(uint64_t)SKSM_PAGE_BYTES;
@@ -81,8 +85,11 @@ static void give_back_surplus(void)
 		bytes = RESERVE_MIN_BYTES;
 	if (bytes >= shim.reservation_bytes)
 		return;
-	if (!sksm_sys_kernel.munmap(shim.reservation + bytes, shim.reservation_bytes - bytes))
-		shim.reservation_bytes = bytes;
+	surplus = shim.reservation_bytes - bytes;
+	if (sksm_sys_kernel.munmap(shim.reservation, surplus))
+		return;
+	shim.reservation += surplus;
+	shim.reservation_bytes = bytes;
 }
 
 static bool make_control(void)
