@@ -177,7 +177,7 @@ static const struct {
 	{ "malloc", run_malloc, 50000000 },
 	{ "forks", run_forks, 2000 },
 	{ "getc", run_getc, 100000000 },
-	{ "threads", run_threads, 256000 },
+	{ "threads", run_threads, 1500000 },
 };
 
 int main(int argc, char **argv)
