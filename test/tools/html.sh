@@ -9,6 +9,8 @@ for name in one two three; do
 	start $name env LD_PRELOAD="$shim" "$victims/hold" --bytes 20M --seconds 200
 done
 start evil env LD_PRELOAD="$shim" "$victims/near" pointer "$evil"
+# Ends, and had nothing of the kind that it tracks.
+env LD_PRELOAD="$shim" SKSM_TRACK=memfd "$victims/hold" --bytes 20M --seconds 1
 calm() {
 	[ "$(json '[.processes[] | select(.state == "running" and .digested >= 16000000 and
 		(.history | length) > 2)] | length')" = 4 ]
@@ -63,12 +65,15 @@ class Page(html.parser.HTMLParser):
 page = Page()
 page.feed(open("dom.html").read())
 report = json.loads(page.data)["report"]
-assert report["schema"] == "sksm-report/1" and len(report["processes"]) == 4
+assert report["schema"] == "sksm-report/1" and len(report["processes"]) == 5
 assert page.totals, "no totals"
 for key, value in page.totals.items():
     assert report["total"][key] == value, (key, value)
 assert len(page.rows) == 4
-for one in report["processes"]:
+ended = [one for one in report["processes"] if one["state"] == "exited"]
+assert len(ended) == 1 and str(ended[0]["pid"]) not in page.rows
+running = [one for one in report["processes"] if one not in ended]
+for one in running:
     row = page.rows[str(one["pid"])]
     for key, value in row.items():
         assert str("" if one[key] is None else one[key]) == value, (one["pid"], key, one[key], value)
@@ -81,7 +86,7 @@ for one in report["processes"]:
     assert [a[1] < b[1] for a, b in zip(points, points[1:])] == \
         [a["duplicate"] > b["duplicate"] for a, b in zip(history, history[1:])]
 assert len(page.points) == 4
-assert any(one["history"][-1]["duplicate"] > 0 for one in report["processes"])
+assert any(one["history"][-1]["duplicate"] > 0 for one in running)
 assert page.frames > 4, "no flame graph"
 print("equal")
 PYTHON
@@ -89,5 +94,6 @@ check "the numbers of the page are those of the JSON" test "$("$python" compare.
 "${report[@]}" --json >now.json
 check "and those are the report's" jq -e --slurpfile now now.json \
 	'.report.total.tracked == $now[0].total.tracked' <(sed -n 's/.*id="data">\(.*\)<\/script>.*/\1/p' page.html)
+check "what ended with nothing is counted" grep -q 'and 1 that ended and had nothing' dom.html
 check "the diagnosis is there, in words" grep -q 'mostly pointer, at byte' dom.html
 finish
