@@ -66,7 +66,8 @@ static bool is_whole(struct sksm_map *map, struct job *job)
 				return false;
 		while (piece.end <= at);
 		if (piece.start > at || piece.shared || piece.kind == SKSM_VMA_OTHER ||
-		    piece.kind == SKSM_VMA_STACK || (at > job->start && !is_continued(&before, &piece)))
+		    piece.kind == SKSM_VMA_STACK ||
+		    (at > job->start && !is_continued(&before, &piece)))
 			return false;
 		before = piece;
 		job->last = at;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "estimate.h"
 
-#include <errno.h>
 #include <json-c/json.h>
 #include <stdio.h>
 
