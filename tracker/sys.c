@@ -119,7 +119,8 @@ static ssize_t kernel_copy_memory(void *to, const void *from, size_t size)
 	struct iovec local = { .iov_base = to, .iov_len = size };
 	struct iovec remote = { .iov_base = (void *)from, .iov_len = size };
 
-	return sksm_call6(SYS_process_vm_readv, sksm_call0(SYS_getpid), &local, 1, &remote, 1, 0);
+	/* By the thread: the pid has no memory any more where main's thread has ended. */
+	return sksm_call6(SYS_process_vm_readv, sksm_call0(SYS_gettid), &local, 1, &remote, 1, 0);
 }
 
 static int kernel_userfaultfd(int flags)

@@ -7,6 +7,12 @@ for way in $("$victims/exits" list 0 4K | grep -v goodbye); do
 	compare "$way" "$victims/exits" "$way" 150
 	recorded "$way" ".comm == \"exits\" and (.command | test(\" $way \")) and .tracked > 60000000"
 done
+recorded "and what is mapped when main's thread is gone" \
+	'(.command | test(" pthread_exit-main ")) and .tracked > 120000000'
+# Our thread starts only then.
+compare late "$victims/exits" pthread_exit-main 0 4K
+recorded "and where there was nothing before" \
+	'(.command | test(" pthread_exit-main 0 4K")) and .tracked > 60000000'
 check "all ways were there" test $((checks + failures)) -ge 32
 json '.processes[] | select(.comm == "exits") | "\(.state) \(.command)"' | sed "s|$victims/||" | sort -u >states
 for expected in "killed exits kill" "killed exits segv" "killed exits abort" "killed exits term" \

@@ -12,6 +12,8 @@
 
 #include "victim.h"
 
+#define LATE_BYTES (64ul << 20)
+
 static void *forbidden;	/* memory that faults */
 
 static void say_goodbye(void)
@@ -80,9 +82,18 @@ static void end_raw_exit(void)
 	syscall(SYS_exit, 14);
 }
 
+/* Memory of a program whose main thread is gone is the program's, too. */
 static void *linger(void *argument)
 {
+	char *late;
+
 	sleep_ms(200);
+	late = mmap(NULL, LATE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (late == MAP_FAILED)
+		die("mmap");
+	for (size_t i = 0; i < LATE_BYTES; i += PAGE)
+		page_write(late + i, 1 + i);
+	sleep_ms(1000);
 	printf("the last thread ends\n");
 	return argument;
 }
