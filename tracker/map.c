@@ -17,7 +17,10 @@ int sksm_map_open(struct sksm_map *map, const struct sksm_sys *sys, bool text)
 	map->sys = sys;
 	map->fd = fd;
 	map->text = text;
-	return sksm_map_rewind(map);
+	map->next = 0;
+	map->have = 0;
+	map->used = 0;
+	return 0;
 }
 
 void sksm_map_close(struct sksm_map *map)
