@@ -172,9 +172,12 @@ void sksm_compare_arm(struct sksm_tracker *tracker, struct sksm_block *block, un
 {
 	unsigned int page = from;
 
-	/* What is sensitive is not digested, not even for ourselves. */
+	/*
+	 * What is sensitive is not digested, not even for ourselves: these pages may be new, so the
+	 * audit must be of this pass.
+	 */
 	sksm_account_audit(tracker, block->count[SKSM_PAGE_LOOSE]);
-	if (!tracker->audit.done_ns || !sksm_tracker_may_read(tracker, block))
+	if (tracker->audit.done_ns < tracker->now_ns || !sksm_tracker_may_read(tracker, block))
 		return;
 	if (is_huge(tracker, block)) {
 		block->huge = SKSM_HUGE_NEW;

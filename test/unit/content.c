@@ -92,7 +92,7 @@ Test(content, memory_that_vanishes_while_it_is_digested)
 {
 	char *data;
 
-	rig_start(&rig, NULL);
+	rig_start(&rig, rig_wp);
 	data = unit_map(BYTES);
 	for (unsigned int i = 0; i < PAGES; i++)
 		unit_fill_page(data + i * PAGE, i + 1);
@@ -129,7 +129,7 @@ Test(content, memory_in_swap_stays_there)
 	static struct sksm_sys sys;	/* used until the teardown */
 	char *data;
 
-	rig_start(&rig, NULL);
+	rig_start(&rig, rig_wp);
 	data = unit_map(BYTES);
 	for (unsigned int i = 0; i < PAGES; i++)
 		unit_fill_page(data + i * PAGE, i + 1);
