@@ -10,7 +10,7 @@ static struct rig rig;
 
 static void setup(void)
 {
-	rig_start(&rig, NULL);
+	rig_start(&rig, rig_wp);
 }
 
 static void teardown(void)

@@ -77,7 +77,8 @@ static void setup(void)
 {
 	/* The defaults, whatever the environment. */
 	const char *const variables[] = { "SKSM_ENGINE=sksm", "SKSM_INTERVAL_MS=1000",
-					  "SKSM_AGE_MS=2000", "SKSM_THRESHOLD=2M", NULL };
+					  "SKSM_AGE_MS=2000", "SKSM_THRESHOLD=2M",
+					  "SKSM_TRACKER=wp", NULL };
 
 	hook();
 	rig_start(&rig, variables);

@@ -23,10 +23,13 @@ static bool is_huge(const char *p)
 	struct sksm_page_region run = { 0 };
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	uint64_t walked;
+	int n = sksm_scan_look(&sksm_sys_kernel, fd, (uintptr_t)p, (uintptr_t)p + PAGE, 0, false,
+			       &run, 1, &walked);
 
-	cr_assert_eq(sksm_scan_look(&sksm_sys_kernel, fd, (uintptr_t)p, (uintptr_t)p + PAGE, 0,
-				    false, &run, 1, &walked), 1);
 	close(fd);
+	if (n == -ENOTTY)
+		unit_skip("without PAGEMAP_SCAN nothing tells which page is huge");
+	cr_assert_eq(n, 1);
 	return run.categories & SKSM_PAGE_IS_HUGE;
 }
 
@@ -154,7 +157,7 @@ Test(huge, a_changing_huge_page_is_not_known)
 
 Test(huge, split_where_asked_for)
 {
-	const char *const variables[] = { "SKSM_HUGEPAGES=split", NULL };
+	const char *const variables[] = { "SKSM_HUGEPAGES=split", "SKSM_TRACKER=wp", NULL };
 	char *p;
 
 	rig_start(&rig, variables);
@@ -171,7 +174,7 @@ Test(huge, broken_up_by_the_program)
 {
 	char *p;
 
-	rig_start(&rig, NULL);
+	rig_start(&rig, rig_wp);
 	p = make_huge(0);
 	pass_until_judged(p);
 	cr_assert_eq(madvise(p + 100 * PAGE, 10 * PAGE, MADV_DONTNEED), 0);

@@ -13,7 +13,7 @@ static char *data;
 
 static void setup(void)
 {
-	rig_start(&rig, NULL);
+	rig_start(&rig, rig_wp);
 	data = unit_map(BYTES);
 	for (unsigned int i = 0; i < PAGES; i++)
 		unit_fill_page(data + i * PAGE, i + 1);

@@ -30,6 +30,9 @@
 #define RIG_SANITIZED false
 #endif
 
+/* For tests of what write-protection alone can do; without it they are skipped. */
+static const char *const rig_wp[] = { "SKSM_TRACKER=wp", NULL };
+
 #define RIG_RESERVED (256 * MIB)
 #define RIG_SKIP (2 * PAGE)
 
@@ -41,17 +44,23 @@ struct rig {
 	const char *reason;
 };
 
-/* @more: NAME=VALUE strings, NULL at the end, that override the usual ones. May be NULL. */
+/*
+ * @more: NAME=VALUE strings, NULL at the end, that override the usual ones. May be NULL. The
+ * tracker is the one that the kernel allows; SKSM_TEST_TRACKER=digest in the environment makes it
+ * compare digests wherever the test does not ask for write-protection.
+ */
 static inline void rig_parse(struct rig *rig, const char *const *more)
 {
-	char dir[48];
+	const char *kind = getenv("SKSM_TEST_TRACKER");
+	char dir[48], tracker[32];
 	const char *envp[RIG_VARIABLES] = {
-		dir, "SKSM_INTERVAL_MS=1", "SKSM_AGE_MS=0", "SKSM_CPU_PERCENT=100",
+		dir, tracker, "SKSM_INTERVAL_MS=1", "SKSM_AGE_MS=0", "SKSM_CPU_PERCENT=100",
 		"SKSM_THRESHOLD=4M", "SKSM_ENGINE=none",
 	};
-	unsigned int count = 6;
+	unsigned int count = 7;
 
 	snprintf(dir, sizeof(dir), "SKSM_DIR=%s", rig->dir);
+	snprintf(tracker, sizeof(tracker), "SKSM_TRACKER=%s", kind ? kind : "auto");
 	while (more && *more && count < RIG_VARIABLES - 1)
 		envp[count++] = *more++;
 	sksm_options_parse(&rig->options, (char *const *)envp, NULL, NULL);
