@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # python: its own tests of memory, processes, threads and signals; the result of each single test.
 tracks=python
-limit=1800
+limit=3600
 quick=1
 need_command python3
 python3 -c 'import test.test_mmap' 2>/dev/null || without "needs the test suite of python3"
