@@ -154,6 +154,12 @@ static bool is_huge(const struct sksm_tracker *tracker, const struct sksm_block 
 	       range.start == start && range.end == end;
 }
 
+bool sksm_compare_may_arm(struct sksm_tracker *tracker, const struct sksm_block *block)
+{
+	sksm_account_audit(tracker, tracker->blocks.total[SKSM_PAGE_LOOSE]);
+	return tracker->audit.done_ns >= tracker->now_ns && sksm_tracker_may_read(tracker, block);
+}
+
 static void arm_page(struct sksm_tracker *tracker, struct sksm_block *block, unsigned int page)
 {
 	sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_ARMED);
@@ -172,13 +178,6 @@ void sksm_compare_arm(struct sksm_tracker *tracker, struct sksm_block *block, un
 {
 	unsigned int page = from;
 
-	/*
-	 * What is sensitive is not digested, not even for ourselves: these pages may be new, so the
-	 * audit must be of this pass.
-	 */
-	sksm_account_audit(tracker, block->count[SKSM_PAGE_LOOSE]);
-	if (tracker->audit.done_ns < tracker->now_ns || !sksm_tracker_may_read(tracker, block))
-		return;
 	if (is_huge(tracker, block)) {
 		block->huge = SKSM_HUGE_NEW;
 		return;

@@ -14,6 +14,7 @@
 #ifndef SKSM_COMPARE_H
 #define SKSM_COMPARE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "abi.h"
@@ -32,7 +33,16 @@ struct sksm_tracker;
 int sksm_compare_look(struct sksm_tracker *tracker, uint64_t start, uint64_t end,
 		      struct sksm_page_region *runs, uint64_t *ret_walked);
 
-/* As sksm_scan_arm_runs: the loose pages in [@from, @to) of a block become armed. */
+/*
+ * May the loose pages of @block be digested? What is sensitive is not, not even for ourselves; these
+ * pages may be new, so the audit must be of this pass. Makes one where it does not cost too much.
+ */
+bool sksm_compare_may_arm(struct sksm_tracker *tracker, const struct sksm_block *block);
+
+/*
+ * As sksm_scan_arm_runs: the loose pages in [@from, @to) of a block become armed. Only where
+ * sksm_compare_may_arm.
+ */
 void sksm_compare_arm(struct sksm_tracker *tracker, struct sksm_block *block, unsigned int from,
 		      unsigned int to);
 

@@ -195,6 +195,8 @@ static void heat_block(struct sksm_tracker *tracker, struct sksm_block *block)
 	if (!block->count[SKSM_PAGE_LOOSE] || !sksm_budget_left(&tracker->budget) ||
 	    (tracker->now_ns < block->next_arm_ns && !(tracker->thaw && !block->proven)))
 		return;
+	if (tracker->kind == SKSM_TRACKER_DIGEST && !sksm_compare_may_arm(tracker, block))
+		return;
 	if (!block->proven) {
 		arm_sample(tracker, block);
 		return;
