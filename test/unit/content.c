@@ -217,6 +217,7 @@ Test(content, memory_newer_than_the_last_audit)
 	cr_assert(rig_pass_until(&rig, plain, PAGES, RIG_DIGESTED, PAGES));
 	cr_assert_gt(rig.tracker->audit.done_ns, 0);
 	rig.tracker->audit.cost_ns = 100000000;
+	rig.audits_are_dear = true;
 	dump = map_marked(MADV_DONTDUMP);
 	rig_pass(&rig, 100);
 	expect_not_digested(dump);

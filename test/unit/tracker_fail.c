@@ -139,17 +139,17 @@ static void fail_everything(const char *engine, bool sticky)
 	unit_remove_dir(rig.dir);
 }
 
-Test(tracker_fail, once_while_estimating, .timeout = 50)
+Test(tracker_fail, once_while_estimating, .timeout = 250)
 {
 	fail_everything("SKSM_ENGINE=none", false);
 }
 
-Test(tracker_fail, once_while_offering, .timeout = 50)
+Test(tracker_fail, once_while_offering, .timeout = 250)
 {
 	fail_everything("SKSM_ENGINE=ksm", false);
 }
 
-Test(tracker_fail, from_then_on, .timeout = 50)
+Test(tracker_fail, from_then_on, .timeout = 250)
 {
 	fail_everything("SKSM_ENGINE=ksm", true);
 }
