@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# What the commands share that boot a Debian: making one, and booting it to run one script in it.
+# What the commands share that boot a Debian (test/package, test/compat/system): making one and the
+# package, and booting it to run one script in it.
 # shellcheck shell=bash
 suite=bookworm
 
@@ -27,6 +28,23 @@ make_tarball() {
 	echo "$packages" >"$file.packages"
 }
 
+# make_packages BUILD TO: the Debian package, as two releases, one of which upgrades the other.
+# BUILD keeps the logs.
+make_packages() {
+	local build=$1 to=$2 release
+
+	mkdir -p "$build"
+	cmake -S . -B "$build/build" -G Ninja -DCMAKE_INSTALL_PREFIX=/usr -DSKSM_TESTS=OFF \
+		-DSKSM_WERROR=ON >"$build/configure.log" 2>&1 ||
+		{ cat "$build/configure.log"; return 1; }
+	cmake --build "$build/build" | tail -n 1
+	for release in 1 2; do
+		(cd "$build/build" && cpack -G DEB -D CPACK_DEBIAN_PACKAGE_RELEASE=$release -B "$to") \
+			>"$build/cpack.log" 2>&1 || { cat "$build/cpack.log"; return 1; }
+	done
+	rm -rf "$to/_CPack_Packages"
+}
+
 # install_script ROOT COMMAND: systemd runs COMMAND once when everything else is up, and then
 # shuts down. Its output and exit status are files of /host.
 install_script() {
@@ -41,7 +59,7 @@ install_script() {
 		ExecStopPost=/bin/systemctl --no-block poweroff
 		StandardOutput=append:/host/output
 		StandardError=append:/host/output
-		TimeoutStartSec=600
+		TimeoutStartSec=${script_seconds:-600}
 		[Install]
 		WantedBy=default.target
 	END

@@ -7,30 +7,7 @@ set -u
 export LC_ALL=C.UTF-8
 ksm=/sys/kernel/mm/ksm
 unit=sksm-pacer.service
-failures=0
-
-check() {
-	local text=$1
-
-	shift
-	if "$@" >/host/check.log 2>&1; then
-		echo "ok: $text"
-	else
-		echo "FAIL: $text ($*)"
-		head -n 20 /host/check.log
-		failures=$((failures + 1))
-	fi
-}
-
-wait_until() {
-	local end=$((SECONDS + $1))
-
-	shift
-	until "$@"; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.2
-	done
-}
+. /host/checks.sh
 
 settings() {
 	(cd $ksm && grep . advisor_mode max_page_sharing merge_across_nodes pages_to_scan run \
@@ -43,7 +20,7 @@ settings_as_before() {
 
 # All names of this system but those that every boot and every dpkg makes.
 names() {
-	find / -xdev \( -path /host -o -path /proc -o -path /var/log -o -path /var/lib/dpkg -o \
+	find / -xdev \( -path /host -o -path /proc -o -path /var/lib/postgresql -o -path /var/log -o -path /var/lib/dpkg -o \
 		-path /var/cache -o -path /var/lib/systemd/timers \) -prune -o -print
 	find /run /tmp -xdev \( -path /run/systemd -o -path /run/udev -o -path /run/user -o \
 		-path /run/host -o -path /run/log \) -prune -o -print
@@ -156,7 +133,12 @@ start_workers
 check "four workers are recorded" wait_until 30 report_says 'len(processes) == 4'
 check "the unit has merged them" wait_until 90 report_says \
 	'sum(p["saved"] for p in processes) > 0.9 * 3 * (48 << 20)'
-check "that is the kernel's count" report_says 'all(p["measured"] for p in processes)'
+# Linux 6.10 and many after it cannot tell merged pages (docs/kernel.md).
+if [ "$(report 'all(p["measured"] for p in processes)')" = True ]; then
+	echo "ok: that is the kernel's count"
+else
+	check "this kernel cannot count them" sh -c 'sksm-report --check | grep -i kpageflags'
+fi
 sharing=$(($(cat $ksm/pages_sharing) * 4096))
 check "and so say its counters: $sharing bytes" test $sharing -gt $((130 << 20))
 sksm-report
