@@ -295,8 +295,12 @@ int sksm_census_take(struct sksm_census *ret, const struct sksm_places *places,
 		measure(&taking.census);
 	keep_wanted(&taking.census, query);
 	sum_up(&taking.census, query->scope);
+	if (query->unrecorded)
+		taking.error = sksm_unrecorded_find(&taking.census.unrecorded, query->domain);
+	if (taking.error)
+		sksm_census_fini(&taking.census);
 	*ret = taking.census;
-	return 0;
+	return taking.error;
 }
 
 int sksm_census_look(struct sksm_census *ret, const struct sksm_options *options,
@@ -321,6 +325,7 @@ void sksm_census_fini(struct sksm_census *census)
 	for (i = 0; i < census->count; i++)
 		free_entry(&census->list[i]);
 	free(census->list);
+	sksm_unrecorded_fini(&census->unrecorded);
 	memset(census, 0, sizeof(*census));
 }
 

@@ -13,6 +13,7 @@
 #include "places.h"
 #include "process.h"
 #include "trend.h"
+#include "unrecorded.h"
 
 /* Texts are clean (sksm_text_clean); pointers are to static strings. */
 struct sksm_frames_part;
@@ -53,6 +54,7 @@ struct sksm_census_query {
 	enum sksm_census_scope scope;
 	bool clean;		/* remove records that were never filled in */
 	bool sites;		/* read files of call sites too */
+	bool unrecorded;	/* look for processes without a record too */
 };
 
 struct sksm_census {
@@ -60,6 +62,7 @@ struct sksm_census {
 	size_t count;
 	size_t living;
 	char other_domains[256];	/* that have records but were not asked for, for a hint */
+	struct sksm_unrecorded unrecorded;
 	bool refused;		/* own_dir is there and could not be looked into (places.h) */
 	/*
 	 * Sums of the counters. Of living processes alone where there is one and both kinds were

@@ -40,6 +40,7 @@ static int print_nothing(const struct sksm_report_arguments *arguments,
 	if (*census->other_domains)
 		printf(" (but there are records in: %s)", census->other_domains);
 	printf("\n");
+	sksm_report_unrecorded(stdout, census);
 	return EXIT_SUCCESS;
 }
 
@@ -106,6 +107,7 @@ static int print_report(struct sksm_report_arguments *arguments, struct sksm_cen
 		return print_nothing(arguments, census);
 	} else {
 		error = sksm_report_table(census, &arguments->view);
+		sksm_report_unrecorded(stdout, census);
 		sksm_report_advice(census, &host);
 	}
 	if (error)
@@ -182,6 +184,16 @@ static bool has_all(const struct sksm_census_query *query, const struct sksm_cen
 	return all;
 }
 
+/* Of the table and of the JSON, where they are about all that runs. */
+static bool wants_unrecorded(const struct sksm_report_arguments *arguments)
+{
+	const struct sksm_census_query *query = &arguments->query;
+
+	return !query->pid_count && !query->run_id && query->scope != SKSM_CENSUS_FINISHED &&
+	       !arguments->html_path && !arguments->metrics && !arguments->diagnose &&
+	       !arguments->prune && (arguments->json || !arguments->by_site);
+}
+
 static int run(struct sksm_report_arguments *arguments)
 {
 	struct sksm_options options;
@@ -198,6 +210,7 @@ static int run(struct sksm_report_arguments *arguments)
 		arguments->query.domain = options.domain;
 	if (arguments->live)
 		return sksm_live(arguments, &options);
+	arguments->query.unrecorded = wants_unrecorded(arguments);
 	error = sksm_census_look(&census, &options, &arguments->query);
 	if (error)
 		errx(EXIT_FAILURE, "%s", strerror(-error));

@@ -42,6 +42,9 @@ int sksm_report_table_text(const struct sksm_census *census, const struct sksm_r
 /* "4 running processes: ...", with no newline. */
 void sksm_report_sums(FILE *out, const struct sksm_census *census);
 
+/* A line about the processes that have the library and no record, where there are any. */
+void sksm_report_unrecorded(FILE *out, const struct sksm_census *census);
+
 struct json_object;
 
 /* The JSON of DESIGN 4.4 as an object, the caller's; with call sites unless @sites is NULL. */

@@ -165,6 +165,21 @@ static struct json_object *process_object(const struct sksm_entry *entry)
 	return object;
 }
 
+static struct json_object *unrecorded_array(const struct sksm_unrecorded *unrecorded)
+{
+	struct json_object *array = json_object_new_array();
+	size_t i;
+
+	for (i = 0; i < unrecorded->count; i++) {
+		struct json_object *object = json_object_new_object();
+
+		add(object, "pid", json_object_new_int(unrecorded->list[i].pid));
+		add(object, "comm", json_object_new_string(unrecorded->list[i].comm));
+		json_object_array_add(array, object);
+	}
+	return array;
+}
+
 static struct json_object *total_object(const struct sksm_census *census,
 					const struct sksm_host *host)
 {
@@ -202,6 +217,7 @@ struct json_object *sksm_report_object(const struct sksm_census *census,
 		json_object_array_add(processes, process);
 	}
 	add(report, "processes", processes);
+	add(report, "unrecorded", unrecorded_array(&census->unrecorded));
 	add(report, "total", total_object(census, host));
 	return report;
 }

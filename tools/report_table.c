@@ -8,6 +8,9 @@
 
 #include "text.h"
 
+/* Of the processes without a record. */
+#define UNRECORDED_SHOWN 8
+
 static bool is_number(const struct sksm_column *column)
 {
 	return column->kind == SKSM_COLUMN_NUMBER32 || column->kind >= SKSM_COLUMN_SECONDS;
@@ -111,6 +114,22 @@ void sksm_report_sums(FILE *out, const struct sksm_census *census)
 	if (census->count > census->total_count)
 		fprintf(out, " (not counting %zu that ended)",
 			census->count - census->total_count);
+}
+
+void sksm_report_unrecorded(FILE *out, const struct sksm_census *census)
+{
+	const struct sksm_unrecorded *unrecorded = &census->unrecorded;
+	size_t shown = unrecorded->count < UNRECORDED_SHOWN ? unrecorded->count : UNRECORDED_SHOWN;
+	size_t i;
+
+	if (!shown)
+		return;
+	fprintf(out, "%zu more with the library, which mapped nothing yet or %s left alone:",
+		unrecorded->count, unrecorded->count == 1 ? "is" : "are");
+	for (i = 0; i < shown; i++)
+		fprintf(out, "%s %s (%d)", i ? "," : "", unrecorded->list[i].comm,
+			(int)unrecorded->list[i].pid);
+	fprintf(out, "%s\n", shown < unrecorded->count ? ", ..." : "");
 }
 
 int sksm_report_table(const struct sksm_census *census, const struct sksm_report_view *view)

@@ -38,6 +38,20 @@ check "both converge" wait_until 20 all_calm
 check "a history of each, oldest first" jq -e '[.processes[] | [.history[].seconds] |
 	length >= 4 and . == sort and .[-1] < 240] == [true, true]' report.json
 
+# A shell maps nothing: no record, but it is told.
+start shell env LD_PRELOAD="$shim" sh -c 'kill -STOP $$'
+shell=$pid
+knows_shell() {
+	json . | jq -e ".unrecorded == [{pid: $shell, comm: \"sh\"}] and (.processes | length) == 2" >/dev/null
+}
+check "a process without a record" wait_until 10 knows_shell
+check "and those with one are not among them" jq -e '.unrecorded == []' all.json
+check "the table names it" grep -qx "1 more with the library, .* is left alone: sh ($shell)" \
+	<("$sksm_report" --domain "$SKSM_DOMAIN")
+check "in its domain alone" jq -e '.unrecorded == []' <("$sksm_report" --json --domain other)
+kill -KILL "$shell"
+wait "$shell" 2>/dev/null
+
 report=("$sksm_report" --domain "$SKSM_DOMAIN")
 check "the table tells" test "$("${report[@]}" | grep -c 'hold.* converged ')" = 2
 check "--pid" test "$("${report[@]}" --json --pid "$one" | jq -c '[.processes[].pid]')" = "[$one]"
