@@ -7,6 +7,15 @@ need_command python3
 python3 -c 'import test.test_mmap' 2>/dev/null || without "needs the test suite of python3"
 version() { python3 --version; }
 
+# One line for each test: its name, and failure, error or skipped.
+results() {
+	python3 - "$1" <<-'END'
+		import sys, xml.etree.ElementTree as tree
+		for case in tree.parse(sys.argv[1]).iter("testcase"):
+		    print(case.get("name"), *(child.tag for child in case))
+	END
+}
+
 work() {
 	local module modules='test_mmap test_memoryview test_fork1 test_poll test_thread'
 
@@ -23,11 +32,10 @@ work() {
 		test_list test_sys test_embed test_capi test_venv test_compileall test_import'
 	for module in $modules; do
 		echo "== $module"
-		# What a module says of itself, in the order of its tests.
-		timeout 600 python3 -m test -v "$module" >"$module.log" 2>&1
+		# Not from the text: its threads and processes write into the middle of lines.
+		timeout 600 python3 -m test --junit-xml "$PWD/$module.xml" -v "$module" >"$module.log" 2>&1
 		echo "-> $?"
-		sed -nE 's/^(test[A-Za-z0-9_]* \([A-Za-z0-9_.]*\)).*(ok|FAIL|ERROR|expected failure|skipped.*)$/\1 \2/p
-			s/^(ERROR|FAIL): (.*)/\1 \2/p; s/^Total tests: (.*)/\1/p' "$module.log" | LC_ALL=C sort
+		results "$module.xml" | LC_ALL=C sort
 		# For whoever looks at a difference: in the words of the test.
 		grep -A 25 -aE '^(ERROR|FAIL): ' "$module.log" | head -n 60 >&2
 	done
