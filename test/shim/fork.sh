@@ -12,6 +12,15 @@ for how in vfork spawn; do
 done
 recorded "a parent goes on beside its vfork children" \
 	'(.command | test("how vfork")) and .tracked > 30000000 and .passes > 40'
+# Its children call seteuid, for which a thread of ours steps aside: not for that of another process.
+if strace -o try.trace true 2>/dev/null; then
+	strace -f -e trace=clone,clone3 -E LD_PRELOAD="$shim" -o vfork.trace "$victims/forker" \
+		--how vfork --children 5 --hold-ms 300 >vfork.out 2>&1 </dev/null
+	check "and its thread stays for what they do" \
+		test "$(grep -c 'CLONE_THREAD.*) = \|resumed>.*CLONE_THREAD.*) = ' vfork.trace)" = 1
+else
+	echo "no strace here, or it may not trace"
+fi
 compare borrow "$victims/forker" --how vfork --borrow --children 5 --hold-ms 300
 recorded "and where they map memory" '(.command | test("--borrow")) and .tracked > 30000000 and .passes > 5'
 compare kill "$victims/forker" --how vfork --kill --children 5 --hold-ms 100
