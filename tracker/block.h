@@ -69,6 +69,7 @@ struct sksm_block {
 	uint8_t age_shift;		/* merges undone too soon: the age is 2^this as long */
 	uint8_t retries;		/* times that refused pages were offered again */
 	uint8_t retry_round;		/* sksm_tracker.lookup_round of the last time */
+	uint8_t renewals;		/* times that marks were renewed since pages were offered */
 	uint8_t looks;			/* sync.c: times that offered pages were looked at */
 	uint8_t look_round;		/* sync.c: the round of the last time */
 	uint8_t huge;			/* enum sksm_huge_phase */

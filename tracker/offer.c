@@ -5,13 +5,15 @@
  *
  * ksm: MADV_MERGEABLE on the run. Each run may cut the mapping in three, so pages in between that
  * are calm too are taken along, and offers stop well below vm.max_map_count. A mark is taken back
- * only where nothing is merged: MADV_UNMERGEABLE would copy every merged page (trap 21).
+ * only where nothing is merged: MADV_UNMERGEABLE would copy every merged page (trap 21). It is
+ * renewed where smart scan keeps twins apart.
  *
  * sksm: see sync.h.
  */
 #include "tracker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -24,6 +26,12 @@
  * smart scan may skip the twin that was offered first for up to eight (mm/ksm.c, skip_age).
  */
 #define PATIENCE_SCANS 12
+/*
+ * With smart scan a page that does not change is looked at in one scan of nine in the end, each by
+ * its own count. Twins that were offered some scans apart may then never be in the unstable tree at
+ * the same time, seen for 150 scans (docs/kernel.md). A new mark starts the counts again.
+ */
+#define RENEWALS 2
 /* A hot block gives up its marks from this level on. */
 #define WITHDRAW_LEVEL 4
 
@@ -52,6 +60,7 @@ static void mark_offered(struct sksm_tracker *tracker, struct sksm_block *block,
 {
 	sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_OFFERED);
 	block->stamp[page] = tracker->full_scans;
+	block->renewals = 0;
 	tracker->quiet_scans = 0;
 }
 
@@ -183,6 +192,57 @@ static bool is_withdrawn(const struct sksm_block *block)
 	return true;
 }
 
+static bool is_overdue(const struct sksm_tracker *tracker, const struct sksm_block *block,
+		       unsigned int page)
+{
+	return block->state[page] == SKSM_PAGE_OFFERED &&
+	       (uint8_t)(tracker->full_scans - block->stamp[page]) >= PATIENCE_SCANS;
+}
+
+static bool is_smart_scan_on(struct sksm_tracker *tracker)
+{
+	char text[8];
+
+	return sksm_read_file(tracker->sys, AT_FDCWD, "/sys/kernel/mm/ksm/smart_scan", text,
+			      sizeof(text)) > 0 && text[0] == '1';
+}
+
+static bool is_renewable(const struct sksm_tracker *tracker, const struct sksm_block *block,
+			 unsigned int page)
+{
+	return sksm_bit(block->offered, page) && !sksm_entry_shared(tracker->pagemap[page]);
+}
+
+/*
+ * Take the marks in @block, and mark it again. Pages that are merged keep theirs: they would be
+ * copied. False where a mark was lost: then what has none waits no longer.
+ */
+static bool renew_block(struct sksm_tracker *tracker, struct sksm_block *block)
+{
+	const struct sksm_sys *sys = tracker->sys;
+
+	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++) {
+		unsigned int from = page;
+		size_t bytes;
+		void *start;
+
+		while (page < SKSM_BLOCK_PAGES && is_renewable(tracker, block, page))
+			page++;
+		if (page == from)
+			continue;
+		start = (void *)sksm_page_address(block, from);
+		bytes = (page - from) * SKSM_PAGE_BYTES;
+		if (sys->madvise(start, bytes, MADV_UNMERGEABLE) ||
+		    sys->madvise(start, bytes, MADV_MERGEABLE))
+			return false;
+		for (unsigned int i = from; i < page; i++)
+			if (block->state[i] == SKSM_PAGE_OFFERED)
+				block->stamp[i] = tracker->full_scans;
+	}
+	block->renewals++;
+	return true;
+}
+
 /*
  * ksmd has made a scan: what became of the offered pages? Of those that it merges, the first of
  * each content becomes the merged frame where it is, and keeps its protection: no look shows that
@@ -190,6 +250,8 @@ static bool is_withdrawn(const struct sksm_block *block)
  */
 static void follow_up(struct sksm_tracker *tracker, struct sksm_block *block)
 {
+	bool overdue = false;
+
 	if (sksm_tracker_pagemap(tracker, block))
 		return;
 	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++) {
@@ -200,11 +262,16 @@ static void follow_up(struct sksm_tracker *tracker, struct sksm_block *block)
 		if (sksm_entry_shared(tracker->pagemap[page])) {
 			sksm_note_merge(tracker, block);
 			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_MERGED);
-		} else if (state == SKSM_PAGE_OFFERED &&
-			   (uint8_t)(tracker->full_scans - block->stamp[page]) >= PATIENCE_SCANS) {
-			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_REFUSED);
+		} else {
+			overdue |= is_overdue(tracker, block, page);
 		}
 	}
+	if (!overdue || (block->renewals < RENEWALS && !block->adopted &&
+			 is_smart_scan_on(tracker) && renew_block(tracker, block)))
+		return;
+	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
+		if (is_overdue(tracker, block, page))
+			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_REFUSED);
 }
 
 /* See to offered pages; unmark blocks that turned hot. */

@@ -162,6 +162,76 @@ Test(offer, no_more_mappings_to_be_had)
 	cr_assert(holds(64, 64));
 }
 
+/* A ksmd that makes a scan in each pass and finds nothing, with smart scan. */
+static unsigned int scans;
+static char smart_scan[] = "/tmp/sksm-unit-XXXXXX";
+
+static ssize_t pread_scans(int fd, void *buf, size_t size, uint64_t offset)
+{
+	if (fd == rig.tracker->full_scans_fd)
+		return snprintf(buf, size, "%u\n", ++scans);
+	return inject_sys.pread(fd, buf, size, offset);
+}
+
+static int open_smart_scan(int dir, const char *path, int flags, unsigned int mode)
+{
+	return inject_sys.openat(dir, strstr(path, "smart_scan") ? smart_scan : path, flags, mode);
+}
+
+/* With smart scan ksmd may never look at two twins in the same scan: the marks are renewed. */
+Test(offer, marks_are_renewed_where_smart_scan_keeps_twins_apart)
+{
+	static struct sksm_sys sys;	/* used until the teardown */
+	uint64_t end_ms = unit_now_ms() + RIG_DEADLINE_MS;
+	unsigned int twins, renewed, first;
+	int fd = mkstemp(smart_scan);
+
+	start("SKSM_ENGINE=ksm");
+	sys = inject_sys;
+	sys.pread = pread_scans;
+	sys.openat = open_smart_scan;
+	rig.tracker->sys = &sys;
+	cr_assert_eq(pwrite(fd, "1\n", 2, 0), 2);
+	twins = fill(64, 64);
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(OFFERED), 1));
+	first = scans;
+	while (!inject.advised[MADV_UNMERGEABLE] && unit_now_ms() < end_ms)
+		rig_pass(&rig, 1);
+	cr_assert_geq(scans - first, 11, "not before ksmd had its time");
+	cr_assert_eq(rig_count(&rig, data, PAGES, RIG_BIT(REFUSED)), 0, "they wait on");
+	cr_assert(unit_is_mergeable(data));
+	cr_assert_not(unit_is_mergeable(data + 64 * PAGE));
+	cr_assert(holds(64, 64));
+	/* Twice; then they wait no longer. */
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(REFUSED), twins));
+	renewed = inject.advised[MADV_UNMERGEABLE];
+	cr_assert_eq(renewed, 2 * PAGES / 128);
+	rig_pass(&rig, 50);
+	cr_assert_eq(inject.advised[MADV_UNMERGEABLE], renewed);
+	cr_assert(unit_is_mergeable(data));
+	unlink(smart_scan);
+	close(fd);
+}
+
+Test(offer, without_smart_scan_nothing_is_renewed)
+{
+	static struct sksm_sys sys;
+	int fd = mkstemp(smart_scan);
+	unsigned int twins;
+
+	start("SKSM_ENGINE=ksm");
+	sys = inject_sys;
+	sys.pread = pread_scans;
+	sys.openat = open_smart_scan;
+	rig.tracker->sys = &sys;
+	cr_assert_eq(pwrite(fd, "0\n", 2, 0), 2);
+	twins = fill(64, 64);
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(REFUSED), twins));
+	cr_assert_eq(inject.advised[MADV_UNMERGEABLE], 0);
+	unlink(smart_scan);
+	close(fd);
+}
+
 /* Memory that the program marked itself is not ours to unmark. */
 Test(offer, the_programs_own_marks_stay)
 {
