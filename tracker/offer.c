@@ -243,6 +243,15 @@ static bool renew_block(struct sksm_tracker *tracker, struct sksm_block *block)
 	return true;
 }
 
+/* By digests alone: with write-protection a look shows the zero page. */
+static enum sksm_page_state merged_state(const struct sksm_tracker *tracker,
+					 const struct sksm_block *block, unsigned int page)
+{
+	return tracker->kind == SKSM_TRACKER_DIGEST &&
+	       sksm_block_digest(block, page) == tracker->digester.zero ?
+	       SKSM_PAGE_ZERO : SKSM_PAGE_MERGED;
+}
+
 /*
  * ksmd has made a scan: what became of the offered pages? Of those that it merges, the first of
  * each content becomes the merged frame where it is, and keeps its protection: no look shows that
@@ -261,7 +270,8 @@ static void follow_up(struct sksm_tracker *tracker, struct sksm_block *block)
 			continue;
 		if (sksm_entry_shared(tracker->pagemap[page])) {
 			sksm_note_merge(tracker, block);
-			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_MERGED);
+			sksm_block_set(&tracker->blocks, block, page,
+				       merged_state(tracker, block, page));
 		} else {
 			overdue |= is_overdue(tracker, block, page);
 		}

@@ -13,7 +13,7 @@ make_group() {
 		group=$root/sksm-test-$$-$1
 		mkdir "$group" 2>/dev/null || continue
 		groups+=("$group")
-		[ ! -e "$group/$2" ] || echo "$3" 2>/dev/null >"$group/$2" && return
+		[ -e "$group/$2" ] && echo "$3" 2>/dev/null >"$group/$2" && return
 	done
 	return 1
 }

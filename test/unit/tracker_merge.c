@@ -238,7 +238,9 @@ Test(tracker_merge, random_writes_while_merging)
 	/* And once it is quiet, all twins are merged. */
 	for (unsigned int i = 0; i < PAGES; i++)
 		change(i, i % 64 + 1);
-	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(MERGED), PAGES), "%s",
+	/* What comparing does not see: one that was merged again before it was looked at. */
+	cr_assert(rig_pass_until(&rig, data, PAGES, rig.tracker->kind == SKSM_TRACKER_WP ?
+				 RIG_BIT(MERGED) : RIG_BIT(MERGED) | RIG_BIT(ZERO), PAGES), "%s",
 		  rig_states(&rig, data, PAGES));
 	expect_content();
 }
