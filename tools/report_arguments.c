@@ -257,6 +257,7 @@ void sksm_report_parse(struct sksm_report_arguments *ret, int argc, char **argv)
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 }
 	};
+	uint64_t number;
 	int option;
 	size_t i;
 
@@ -269,7 +270,8 @@ void sksm_report_parse(struct sksm_report_arguments *ret, int argc, char **argv)
 	if (ret->live && !ret->estimate && optind + 1 == argc)
 		ret->interval_ms = parse_seconds("--live", argv[optind++]);
 	if (optind < argc)
-		errx(EXIT_USAGE, "unexpected argument '%s'", argv[optind]);
+		errx(EXIT_USAGE, "unexpected argument '%s'%s", argv[optind],
+		     sksm_text_number(argv[optind], &number) ? ": --pid goes before it" : "");
 	if (ret->estimate && !ret->query.pid_count)
 		errx(EXIT_USAGE, "--estimate: which processes? --pid PID...");
 	parse_sort(ret);

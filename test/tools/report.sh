@@ -68,6 +68,9 @@ check "and a heading" grep -q PID table
 check "humanised bytes" grep -Eq '[0-9](\.[0-9])?M' table
 "${report[@]}" --no-such-option >/dev/null 2>option.err
 check "a wrong option is refused" test $? -ge 1 -a -s option.err
+"${report[@]}" 123 >/dev/null 2>option.err
+check "a pid by itself too" test $? -ge 1
+check "and it says how" grep -q "unexpected argument '123': --pid" option.err
 
 # Records that are not what they seem are named and skipped.
 records=$SKSM_DIR/$SKSM_DOMAIN/records
