@@ -199,12 +199,19 @@ static bool is_overdue(const struct sksm_tracker *tracker, const struct sksm_blo
 	       (uint8_t)(tracker->full_scans - block->stamp[page]) >= PATIENCE_SCANS;
 }
 
-static bool is_smart_scan_on(struct sksm_tracker *tracker)
+static bool is_one(struct sksm_tracker *tracker, const char *path)
 {
 	char text[8];
 
-	return sksm_read_file(tracker->sys, AT_FDCWD, "/sys/kernel/mm/ksm/smart_scan", text,
-			      sizeof(text)) > 0 && text[0] == '1';
+	return sksm_read_file(tracker->sys, AT_FDCWD, path, text, sizeof(text)) > 0 &&
+	       text[0] == '1';
+}
+
+/* Somebody else's: the pacer switches smart scan off while it runs ksmd, and ksmd off afterwards. */
+static bool does_smart_scans(struct sksm_tracker *tracker)
+{
+	return is_one(tracker, "/sys/kernel/mm/ksm/smart_scan") &&
+	       is_one(tracker, "/sys/kernel/mm/ksm/run");
 }
 
 static bool is_renewable(const struct sksm_tracker *tracker, const struct sksm_block *block,
@@ -277,7 +284,7 @@ static void follow_up(struct sksm_tracker *tracker, struct sksm_block *block)
 		}
 	}
 	if (!overdue || (block->renewals < RENEWALS && !block->adopted &&
-			 is_smart_scan_on(tracker) && renew_block(tracker, block)))
+			 does_smart_scans(tracker) && renew_block(tracker, block)))
 		return;
 	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
 		if (is_overdue(tracker, block, page))

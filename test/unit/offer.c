@@ -173,9 +173,10 @@ static ssize_t pread_scans(int fd, void *buf, size_t size, uint64_t offset)
 	return inject_sys.pread(fd, buf, size, offset);
 }
 
+/* ksmd runs, and so with smart scan; or neither. */
 static int open_smart_scan(int dir, const char *path, int flags, unsigned int mode)
 {
-	return inject_sys.openat(dir, strstr(path, "smart_scan") ? smart_scan : path, flags, mode);
+	return inject_sys.openat(dir, strstr(path, "/mm/ksm/") ? smart_scan : path, flags, mode);
 }
 
 /* With smart scan ksmd may never look at two twins in the same scan: the marks are renewed. */
