@@ -199,8 +199,7 @@ static int work(void *arg)
 	struct job *job = arg;
 	struct sksm_map map;
 
-	if (sksm_map_open(&map, &sksm_sys_kernel, false) == 0 ||
-	    sksm_map_open(&map, &sksm_sys_kernel, true) == 0) {
+	if (sksm_map_open_either(&map, &sksm_sys_kernel) == 0) {
 		job->result = remap(&map, job);
 		sksm_map_close(&map);
 	}

@@ -23,6 +23,20 @@ int sksm_map_open(struct sksm_map *map, const struct sksm_sys *sys, bool text)
 	return 0;
 }
 
+int sksm_map_open_either(struct sksm_map *map, const struct sksm_sys *sys)
+{
+	struct sksm_vma vma;
+	int error = sksm_map_open(map, sys, false);
+
+	if (error)
+		return error;
+	map->text = sksm_map_next(map, &vma) == -ENOTTY;
+	error = sksm_map_rewind(map);
+	if (error)
+		sksm_map_close(map);
+	return error;
+}
+
 void sksm_map_close(struct sksm_map *map)
 {
 	map->sys->close(map->fd);

@@ -51,6 +51,9 @@ struct sksm_map {
  * time. The descriptor stays open between readings; after fork it names the parent's map.
  */
 int sksm_map_open(struct sksm_map *map, const struct sksm_sys *sys, bool text);
+
+/* The same for who has not probed the kernel: asks once, and takes the fallback where it must. */
+int sksm_map_open_either(struct sksm_map *map, const struct sksm_sys *sys);
 void sksm_map_close(struct sksm_map *map);
 
 /* Go back to the lowest mapping. 0 or -errno. */

@@ -8,6 +8,10 @@ done
 start other env LD_PRELOAD="$shim" "$victims/remap" 8 32M memfd
 compare remap "$victims/remap" 3 32M
 SKSM_INTERVAL_MS=400 compare halves "$victims/remap" halves
+# As before 6.11.
+SKSM_FAULT=procmap_query:ENOTTY SKSM_FAULT_LOG=$T/query.log shim=$build/shim/libsksm_preload_fault.so \
+	compare text "$victims/remap" 3 32M
+check "there was nothing to ask" grep -q procmap_query query.log
 wait_until 30 gone "$pid" || fail "the other copy does not end"
 check "the other copy, too" test "$(grep -vc ': ok$\|^verified$\|^ready$' other.out)" = 0
 offered=$(json '[.processes[] | select(.comm == "remap" and .offered > 0)] | length')
