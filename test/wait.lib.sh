@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 
+# How many times slower than usual this machine is: an emulated one.
+slow=${SKSM_TEST_SLOW:-1}
+
 # wait_until SECONDS COMMAND...: true as soon as the command is.
 wait_until() {
-	local end=$((SECONDS + $1 + 1))
+	local end=$((SECONDS + $1 * slow + 1))
 
 	shift
 	while ! "$@" >/dev/null 2>&1; do

@@ -6,7 +6,7 @@ need_root
 need_ksm
 export SKSM_TRACKER=digest
 
-start_holders 4 "$sksm_run" -- "$victims/hold" --bytes 100M --seconds 100 --pidfile PIDFILE
+start_holders 4 "$sksm_run" -- "$victims/hold" --bytes 100M --seconds $((100 * slow)) --pidfile PIDFILE
 savings_grow 40 95
 report_is_true
 recorded "which tracker it was" '.tracker == "digest" and .dormant == null and .merged > 90000000'

@@ -4,7 +4,7 @@
 need_root
 need_ksm
 
-start_holders 4 "$sksm_run" -- "$victims/hold" --bytes 250M --seconds 100 --pidfile PIDFILE
+start_holders 4 "$sksm_run" -- "$victims/hold" --bytes 250M --seconds $((100 * slow)) --pidfile PIDFILE
 savings_grow 30 95
 report_is_true
 

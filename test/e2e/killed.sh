@@ -13,7 +13,7 @@ kill_in_pulse() {
 	local end state=0 pacer
 
 	rm -f "$T"/holder*.pid
-	start_holders 3 "$sksm_run" -- "$victims/hold" --bytes 250M --seconds 100 --pidfile PIDFILE
+	start_holders 3 "$sksm_run" -- "$victims/hold" --bytes 250M --seconds $((100 * slow)) --pidfile PIDFILE
 	wait_until 5 pacer_runs || fail "there is no pacer"
 	pacer=$(running "$sksm_pacer")
 	end=$((SECONDS + 30))

@@ -19,7 +19,7 @@ for name in holder1 holder2; do
 	chown 65534 "$T/$name.pid"
 done
 start_holders 2 "${nobody[@]}" env LD_PRELOAD="$T/lib/libsksm_preload.so" SKSM_INTERVAL_MS=200 \
-	"$T/bin/hold" --bytes 64M --seconds 60 --pidfile PIDFILE
+	"$T/bin/hold" --bytes 64M --seconds $((60 * slow)) --pidfile PIDFILE
 
 duplicates_are_known() {
 	[ "$("${nobody[@]}" "$T/bin/sksm-report" --json --domain "$SKSM_DOMAIN" | jq .total.duplicate)" -ge $((120 << 20)) ]
