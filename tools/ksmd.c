@@ -53,6 +53,20 @@ static int chosen_word(char *text)
 	return 0;
 }
 
+/*
+ * While memory is being taken offline the kernel adds 4 to what "run" shows (mm/ksm.c,
+ * KSM_RUN_OFFLINE). Nobody wrote that, and it cannot be written back.
+ */
+#define RUN_OFFLINE 4u
+
+static void without_offline(char *text, size_t size)
+{
+	uint64_t number;
+
+	if (sksm_text_number(text, &number) && number & RUN_OFFLINE)
+		snprintf(text, size, "%" PRIu64, number & ~(uint64_t)RUN_OFFLINE);
+}
+
 static void setting_path(enum sksm_ksmd_setting setting, char *ret, size_t size)
 {
 	snprintf(ret, size, SKSM_KSMD_ROOT "/%s", numbers[setting].name);
@@ -69,6 +83,8 @@ int sksm_ksmd_get(enum sksm_ksmd_setting setting, char ret[SKSM_KSMD_VALUE_MAX])
 		return (int)length;
 	if (setting == SKSM_KSMD_ADVISOR_MODE && chosen_word(text))
 		return -EINVAL;
+	if (setting == SKSM_KSMD_RUN)
+		without_offline(text, sizeof(text));
 	if (strlen(text) >= SKSM_KSMD_VALUE_MAX)
 		return -EINVAL;
 	strcpy(ret, text);

@@ -97,6 +97,9 @@ static uint64_t audit_interval_ns(const struct sksm_tracker *tracker, uint64_t w
 	bool soon = change > audited / AUDIT_FEW_PART || waiting_pages >= AUDIT_MANY_PAGES;
 	uint64_t ns = soon ? AUDIT_CHANGED_NS : change ? AUDIT_FEW_NS : AUDIT_CALM_NS, cost_ns;
 
+	/* What was asked for now (sksm_merge_now) is worth one in each pass. */
+	if (waiting_pages && tracker->calm_ns)
+		return 0;
 	if (waiting_pages)
 		ns = least((uint64_t)tracker->options->age_ms * 500000, AUDIT_FRESH_NS);
 	cost_ns = tracker->audit.cost_ns * (soon ? AUDIT_SOON_FACTOR : AUDIT_LATER_FACTOR);
