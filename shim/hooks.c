@@ -176,11 +176,12 @@ static bool is_cut(uint64_t start, uint64_t bytes)
 
 /*
  * Since 6.17 a move to a fixed address takes several mappings, and stops half-way at one that is
- * registered, unless that is the first. So look before.
+ * registered, unless that is the first. Before, one that shrinks has unmapped the rest by the time
+ * it finds several. So look before.
  */
 static bool would_stop_midway(void *addr, size_t old_length, size_t new_length, int flags)
 {
-	return flags == (MREMAP_MAYMOVE | MREMAP_FIXED) && old_length && old_length == new_length &&
+	return flags == (MREMAP_MAYMOVE | MREMAP_FIXED) && new_length && old_length >= new_length &&
 	       may_be_cut() && is_cut((uintptr_t)addr, old_length);
 }
 
