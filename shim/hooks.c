@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 
 #include "pieces.h"
 #include "tracker/abi.h"
@@ -118,31 +119,6 @@ SHIM_EXPORT int munmap(void *addr, size_t length)
 	return 0;
 }
 
-/*
- * mremap wants one mapping, and ours are cut where runs are marked mergeable or end where we
- * registered. Marks stay: the pieces are moved, with our thread at work. Without marks it has to be
- * the thread's registrations, which go away with it, or the program's own mistake, which stays one.
- */
-static void *mremap_cut(void *addr, size_t old_length, size_t new_length, int flags,
-			void *new_addr)
-{
-	void *result;
-
-	if (shim.marked && !(flags & MREMAP_DONTUNMAP)) {
-		result = return_pointer(shim_mremap_pieces(addr, old_length, new_length, flags,
-							   new_addr));
-		if (result != MAP_FAILED || errno != EFAULT)
-			return result;
-	}
-	shim_thread_hold();
-	result = real_mremap(addr, old_length, new_length, flags, new_addr);
-	if (result == MAP_FAILED && errno == EFAULT)
-		result = return_pointer(shim_mremap_pieces(addr, old_length, new_length, flags,
-							   new_addr));
-	shim_thread_release();
-	return result;
-}
-
 /* Not in a vfork child, which borrows the memory of its parent. */
 static bool may_be_cut(void)
 {
@@ -175,14 +151,74 @@ static bool is_cut(uint64_t start, uint64_t bytes)
 }
 
 /*
- * Since 6.17 a move to a fixed address takes several mappings, and stops half-way at one that is
- * registered, unless that is the first. Before, one that shrinks has unmapped the rest by the time
- * it finds several. So look before.
+ * A move to a fixed address changes things before it fails over several mappings. Since 6.17 it takes
+ * them, and stops half-way at one that is registered, unless that is the first. Before, it has
+ * unmapped the target by then, where another thread may map something at once, and what lies beyond a
+ * smaller length. So look before.
  */
 static bool would_stop_midway(void *addr, size_t old_length, size_t new_length, int flags)
 {
-	return flags == (MREMAP_MAYMOVE | MREMAP_FIXED) && new_length && old_length >= new_length &&
-	       may_be_cut() && is_cut((uintptr_t)addr, old_length);
+	return flags & MREMAP_FIXED && old_length && new_length && may_be_cut() &&
+	       is_cut((uintptr_t)addr, old_length);
+}
+
+/*
+ * mremap wants one mapping, and ours are cut where runs are marked mergeable or end where we
+ * registered. Marks stay: the pieces are moved, with our thread at work. Without marks it has to be
+ * the thread's registrations, which go away with it, or the program's own mistake, which stays one.
+ */
+static void *mremap_cut(void *addr, size_t old_length, size_t new_length, int flags,
+			void *new_addr)
+{
+	void *result = MAP_FAILED;
+
+	if (shim.marked && !(flags & MREMAP_DONTUNMAP)) {
+		result = return_pointer(shim_mremap_pieces(addr, old_length, new_length, flags,
+							   new_addr));
+		if (result != MAP_FAILED || errno != EFAULT)
+			return result;
+	}
+	shim_thread_hold();
+	errno = EFAULT;
+	if (!would_stop_midway(addr, old_length, new_length, flags))
+		result = real_mremap(addr, old_length, new_length, flags, new_addr);
+	if (result == MAP_FAILED && errno == EFAULT)
+		result = return_pointer(shim_mremap_pieces(addr, old_length, new_length, flags,
+							   new_addr));
+	/* A mistake: what the kernel makes of it. */
+	if (result == MAP_FAILED && errno == EFAULT)
+		result = real_mremap(addr, old_length, new_length, flags, new_addr);
+	shim_thread_release();
+	return result;
+}
+
+/* Linux 6.17 or newer. */
+static bool keeps_target(void)
+{
+	struct utsname name;
+	unsigned int major = 0, minor = 0;
+	const char *p = name.release;
+
+	if (sksm_call1(SYS_uname, &name))
+		return false;
+	for (; *p >= '0' && *p <= '9'; p++)
+		major = major * 10 + (unsigned int)(*p - '0');
+	for (p += *p == '.'; *p >= '0' && *p <= '9'; p++)
+		minor = minor * 10 + (unsigned int)(*p - '0');
+	return major > 6 || (major == 6 && minor >= 17);
+}
+
+/*
+ * Our thread cut the mapping between the question and the call. Is the target still the caller's?
+ * Before 6.17 it has been unmapped, and is taken again here unless another thread was faster.
+ */
+static bool has_target(void *target, size_t bytes, int flags)
+{
+	const int reserve = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+
+	return !(flags & MREMAP_FIXED) || keeps_target() ||
+	       sksm_call6(SYS_mmap, target, bytes, PROT_NONE, reserve, -1, 0) ==
+	       (long)(uintptr_t)target;
 }
 
 SHIM_EXPORT void *mremap(void *addr, size_t old_length, size_t new_length, int flags, ...)
@@ -201,7 +237,8 @@ SHIM_EXPORT void *mremap(void *addr, size_t old_length, size_t new_length, int f
 			result = mremap_cut(addr, old_length, new_length, flags, new_addr);
 		} else {
 			result = real_mremap(addr, old_length, new_length, flags, new_addr);
-			if (result == MAP_FAILED && errno == EFAULT && old_length && may_be_cut())
+			if (result == MAP_FAILED && errno == EFAULT && old_length && may_be_cut() &&
+			    has_target(new_addr, new_length, flags))
 				result = mremap_cut(addr, old_length, new_length, flags, new_addr);
 		}
 	} else {

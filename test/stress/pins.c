@@ -112,8 +112,11 @@ void pin_area(struct worker *worker, struct area *area)
 	buffer.iov_base = area->start + ring->first * PAGE;
 	buffer.iov_len = ring->count * PAGE;
 	if (syscall(SYS_io_uring_register, ring->fd, IORING_REGISTER_BUFFERS, &buffer, 1) < 0) {
-		/* What may be locked is limited, and mappings of several kinds are refused. */
-		if (errno != ENOMEM && errno != EOPNOTSUPP && errno != EFAULT)
+		/*
+		 * What may be locked is limited, and mappings of several kinds are refused, on 6.1
+		 * with EINVAL.
+		 */
+		if (errno != ENOMEM && errno != EOPNOTSUPP && errno != EFAULT && errno != EINVAL)
 			die("IORING_REGISTER_BUFFERS");
 		return;
 	}
