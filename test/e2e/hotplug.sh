@@ -6,16 +6,27 @@ need_root
 need_ksm
 nobody_runs "$sksm_pacer" || skip "a pacer runs already"
 [ "$(cat $ksm/run)" = 0 ] || skip "ksmd runs already"
-block=$(grep -lx online /sys/devices/system/memory/memory*/state 2>/dev/null | sort -V | tail -n 1)
-[ -w "$block" ] || skip "this machine has no memory that can be taken offline"
+# Most blocks hold something that cannot be moved.
+find_block() {
+	local block
+
+	for block in $(grep -lx online /sys/devices/system/memory/memory*/state 2>/dev/null | sort -Vr); do
+		{ echo offline >"$block"; } 2>/dev/null || continue
+		echo online >"$block"
+		echo "$block"
+		return
+	done
+	return 1
+}
+block=$(find_block) || skip "this machine has no memory that can be taken offline"
 export SKSM_INTERVAL_MS=20 SKSM_AGE_MS=20 SKSM_CPU_PERCENT=100
 
-start pacer "$sksm_pacer" --cpu-percent 100
-pacer=$pid
-start_holders 3 env LD_PRELOAD="$shim" "$victims/hold" --bytes 400M --seconds 60 --pidfile PIDFILE
 start hotplug bash -c 'trap "echo online >$0; exit" TERM
 	while :; do echo offline >"$0"; echo online >"$0"; done 2>/dev/null' "$block"
 hotplug=$pid
+start pacer "$sksm_pacer" --cpu-percent 100
+pacer=$pid
+start_holders 3 env LD_PRELOAD="$shim" "$victims/hold" --bytes 400M --seconds 60 --pidfile PIDFILE
 end=$((SECONDS + 30)) state=0
 until [ "$state" = 5 ] || [ $SECONDS -ge $end ]; do
 	read -r state <$ksm/run
