@@ -18,6 +18,7 @@
 #define AUDIT_FEW_NS 10000000000ull
 #define AUDIT_CALM_NS 60000000000ull
 #define AUDIT_FEW_PART 8
+#define AUDIT_NOW_FACTOR 10
 #define AUDIT_SOON_FACTOR 100
 #define AUDIT_LATER_FACTOR 2000
 #define AUDIT_MANY_PAGES 256
@@ -97,9 +98,9 @@ static uint64_t audit_interval_ns(const struct sksm_tracker *tracker, uint64_t w
 	bool soon = change > audited / AUDIT_FEW_PART || waiting_pages >= AUDIT_MANY_PAGES;
 	uint64_t ns = soon ? AUDIT_CHANGED_NS : change ? AUDIT_FEW_NS : AUDIT_CALM_NS, cost_ns;
 
-	/* What was asked for now (sksm_merge_now) is worth one in each pass. */
+	/* What was asked for now (sksm_merge_now) is worth a tenth of the time. */
 	if (waiting_pages && tracker->calm_ns)
-		return 0;
+		return tracker->audit.cost_ns * AUDIT_NOW_FACTOR;
 	if (waiting_pages)
 		ns = least((uint64_t)tracker->options->age_ms * 500000, AUDIT_FRESH_NS);
 	cost_ns = tracker->audit.cost_ns * (soon ? AUDIT_SOON_FACTOR : AUDIT_LATER_FACTOR);

@@ -11,7 +11,7 @@ trackers="wp digest"
 "$sksm_report" --check | grep -q '^yes *pagemap_scan' || trackers=digest
 echo "trackers: $trackers"
 for tracker in $trackers; do
-	timeout -k 5 150 "$build/test/library" 1500 TRACKER=$tracker >$tracker.out 2>$tracker.err ||
+	timeout -k 5 $((150 * slow)) "$build/test/library" 1500 TRACKER=$tracker >$tracker.out 2>$tracker.err ||
 		flunk "$tracker: exit status $?"
 	cat $tracker.out
 	check "$tracker: all that is promised" \
