@@ -33,6 +33,11 @@
 /* For tests of what write-protection alone can do; without it they are skipped. */
 static const char *const rig_wp[] = { "SKSM_TRACKER=wp", NULL };
 
+/* Of tests that do not ask for one. */
+#ifndef RIG_TRACKER
+#define RIG_TRACKER "auto"
+#endif
+
 #define RIG_RESERVED (256 * MIB)
 #define RIG_SKIP (2 * PAGE)
 
@@ -61,7 +66,7 @@ static inline void rig_parse(struct rig *rig, const char *const *more)
 	unsigned int count = 7;
 
 	snprintf(dir, sizeof(dir), "SKSM_DIR=%s", rig->dir);
-	snprintf(tracker, sizeof(tracker), "SKSM_TRACKER=%s", kind ? kind : "auto");
+	snprintf(tracker, sizeof(tracker), "SKSM_TRACKER=%s", kind ? kind : RIG_TRACKER);
 	while (more && *more && count < RIG_VARIABLES - 1)
 		envp[count++] = *more++;
 	sksm_options_parse(&rig->options, (char *const *)envp, NULL, NULL);
