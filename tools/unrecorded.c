@@ -31,7 +31,7 @@ static bool is_unrecorded(pid_t pid)
 		return false;
 	while (!recorded && getline(&line, &size, maps) > 0) {
 		ours = ours || strstr(line, "/libsksm_preload.so");
-		recorded = strstr(line, "/records/");
+		recorded = strstr(line, "/records/") && strstr(line, ".rec\n");
 	}
 	free(line);
 	fclose(maps);

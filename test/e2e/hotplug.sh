@@ -27,10 +27,12 @@ hotplug=$pid
 start pacer "$sksm_pacer" --cpu-percent 100
 pacer=$pid
 start_holders 3 env LD_PRELOAD="$shim" "$victims/hold" --bytes 400M --seconds 60 --pidfile PIDFILE
-end=$((SECONDS + 30)) state=0
+end=$((SECONDS + 30)) state=0 ran=
 until [ "$state" = 5 ] || [ $SECONDS -ge $end ]; do
 	read -r state <$ksm/run
+	[ "$state" = 0 ] || ran=1
 done
+[ -n "$ran" ] || fail "the pacer never ran ksmd"
 [ "$state" = 5 ] || skip "no memory was being taken offline while ksmd ran"
 pass "memory is taken offline while ksmd runs"
 savings_grow 30 90

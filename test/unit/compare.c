@@ -109,7 +109,7 @@ Test(compare, a_write_to_digested_memory_is_found_later)
 	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(UNIQUE), PAGES));
 }
 
-Test(compare, merges_zero_pages_and_breaks, .timeout = 250)
+Test(compare, merges_zero_pages_and_breaks, .timeout = 100)
 {
 	unsigned int broken = 0;
 	struct ksmd ksmd;

@@ -179,20 +179,28 @@ static int open_smart_scan(int dir, const char *path, int flags, unsigned int mo
 	return inject_sys.openat(dir, strstr(path, "/mm/ksm/") ? smart_scan : path, flags, mode);
 }
 
-/* With smart scan ksmd may never look at two twins in the same scan: the marks are renewed. */
-Test(offer, marks_are_renewed_where_smart_scan_keeps_twins_apart)
+/* Starts with a ksmd whose two settings read @value. */
+static void start_with_scans(const char *value)
 {
 	static struct sksm_sys sys;	/* used until the teardown */
-	uint64_t end_ms = unit_now_ms() + RIG_DEADLINE_MS;
-	unsigned int twins, renewed, first;
 	int fd = mkstemp(smart_scan);
 
+	cr_assert_eq(write(fd, value, 1), 1);
+	close(fd);
 	start("SKSM_ENGINE=ksm");
 	sys = inject_sys;
 	sys.pread = pread_scans;
 	sys.openat = open_smart_scan;
 	rig.tracker->sys = &sys;
-	cr_assert_eq(pwrite(fd, "1\n", 2, 0), 2);
+}
+
+/* With smart scan ksmd may never look at two twins in the same scan: the marks are renewed. */
+Test(offer, marks_are_renewed_where_smart_scan_keeps_twins_apart)
+{
+	uint64_t end_ms = unit_now_ms() + RIG_DEADLINE_MS;
+	unsigned int twins, renewed, first;
+
+	start_with_scans("1");
 	twins = fill(64, 64);
 	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(OFFERED), 1));
 	first = scans;
@@ -211,26 +219,17 @@ Test(offer, marks_are_renewed_where_smart_scan_keeps_twins_apart)
 	cr_assert_eq(inject.advised[MADV_UNMERGEABLE], renewed);
 	cr_assert(unit_is_mergeable(data));
 	unlink(smart_scan);
-	close(fd);
 }
 
 Test(offer, without_smart_scan_nothing_is_renewed)
 {
-	static struct sksm_sys sys;
-	int fd = mkstemp(smart_scan);
 	unsigned int twins;
 
-	start("SKSM_ENGINE=ksm");
-	sys = inject_sys;
-	sys.pread = pread_scans;
-	sys.openat = open_smart_scan;
-	rig.tracker->sys = &sys;
-	cr_assert_eq(pwrite(fd, "0\n", 2, 0), 2);
+	start_with_scans("0");
 	twins = fill(64, 64);
 	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(REFUSED), twins));
 	cr_assert_eq(inject.advised[MADV_UNMERGEABLE], 0);
 	unlink(smart_scan);
-	close(fd);
 }
 
 /* Memory that the program marked itself is not ours to unmark. */
