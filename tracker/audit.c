@@ -140,9 +140,8 @@ static int read_smaps(struct sksm_audit *audit, const struct sksm_sys *sys,
 	}
 }
 
-static uint64_t read_zero_pages(const struct sksm_sys *sys)
+uint64_t sksm_audit_ksm_stat(const struct sksm_sys *sys, const char *name)
 {
-	static const char name[] = "ksm_zero_pages ";
 	char text[512];
 	const char *p;
 
@@ -150,7 +149,7 @@ static uint64_t read_zero_pages(const struct sksm_sys *sys)
 	    sksm_read_file(sys, AT_FDCWD, "/proc/self/ksm_stat", text, sizeof(text)) < 0)
 		return 0;
 	p = strstr(text, name);
-	return p ? parse_decimal(p + sizeof(name) - 1) : 0;
+	return p ? parse_decimal(p + strlen(name)) : 0;
 }
 
 int sksm_audit_run(struct sksm_audit *audit, const struct sksm_sys *sys,
@@ -177,7 +176,7 @@ int sksm_audit_run(struct sksm_audit *audit, const struct sksm_sys *sys,
 		sksm_audit_fini(&result, arena);
 		return error;
 	}
-	result.zero_bytes = read_zero_pages(sys) * SKSM_PAGE_BYTES;
+	result.zero_bytes = sksm_audit_ksm_stat(sys, "ksm_zero_pages ") * SKSM_PAGE_BYTES;
 	result.done_ns = sksm_clock_ns(CLOCK_BOOTTIME);
 	result.cost_ns = audit->cost_ns;
 	sksm_audit_fini(audit, arena);

@@ -69,7 +69,8 @@ struct sksm_block {
 	uint8_t age_shift;		/* merges undone too soon: the age is 2^this as long */
 	uint8_t retries;		/* times that refused pages were offered again */
 	uint8_t retry_round;		/* sksm_tracker.lookup_round of the last time */
-	uint8_t renewals;		/* times that marks were renewed since pages were offered */
+	uint8_t renewals;		/* times that marks were renewed since a twin was found */
+	uint8_t unmarked_scan;		/* the low bits of full_scans when they were taken last */
 	uint8_t looks;			/* sync.c: times that offered pages were looked at */
 	uint8_t look_round;		/* sync.c: the round of the last time */
 	uint8_t huge;			/* enum sksm_huge_phase */
@@ -80,6 +81,7 @@ struct sksm_block {
 	bool proven;			/* was calm when looked at last */
 	bool wrote;			/* written since it was last armed as a whole */
 	bool undigested;		/* some merged pages have no digest yet */
+	bool unmarked;			/* pages are OFFERED, but bare of marks until renewed */
 	bool adopted;			/* was mergeable before we came: not ours to take back */
 	uint8_t state[SKSM_BLOCK_PAGES];
 	uint8_t stamp[SKSM_BLOCK_PAGES];	/* ARMED: tick of arming; OFFERED: full_scans, or as in sync.c */

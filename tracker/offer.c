@@ -29,9 +29,12 @@
 /*
  * With smart scan a page that does not change is looked at in one scan of nine in the end, each by
  * its own count. Twins that were offered some scans apart may then never be in the unstable tree at
- * the same time, seen for 150 scans (docs/kernel.md). A new mark starts the counts again.
+ * the same time, seen for 150 scans (docs/kernel.md). What ksmd forgot is counted anew: a page that
+ * it comes by and finds without a mark (remove_trailing_rmap_items).
  */
 #define RENEWALS 2
+/* A scan was under way when the mark was taken; the one after it comes by everywhere. */
+#define FORGETFUL_SCANS 2
 /* A hot block gives up its marks from this level on. */
 #define WITHDRAW_LEVEL 4
 
@@ -60,7 +63,6 @@ static void mark_offered(struct sksm_tracker *tracker, struct sksm_block *block,
 {
 	sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_OFFERED);
 	block->stamp[page] = tracker->full_scans;
-	block->renewals = 0;
 	tracker->quiet_scans = 0;
 }
 
@@ -221,33 +223,55 @@ static bool is_renewable(const struct sksm_tracker *tracker, const struct sksm_b
 }
 
 /*
- * Take the marks in @block, and mark it again. Pages that are merged keep theirs: they would be
- * copied. False where a mark was lost: then what has none waits no longer.
+ * Take the marks in @block until ksmd has forgotten its pages. Those that are merged keep theirs:
+ * they would be copied. False where none was taken.
  */
-static bool renew_block(struct sksm_tracker *tracker, struct sksm_block *block)
+static bool unmark_block(struct sksm_tracker *tracker, struct sksm_block *block)
 {
-	const struct sksm_sys *sys = tracker->sys;
+	bool taken = false;
 
 	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++) {
 		unsigned int from = page;
-		size_t bytes;
-		void *start;
 
 		while (page < SKSM_BLOCK_PAGES && is_renewable(tracker, block, page))
 			page++;
 		if (page == from)
 			continue;
-		start = (void *)sksm_page_address(block, from);
-		bytes = (page - from) * SKSM_PAGE_BYTES;
-		if (sys->madvise(start, bytes, MADV_UNMERGEABLE) ||
-		    sys->madvise(start, bytes, MADV_MERGEABLE))
-			return false;
-		for (unsigned int i = from; i < page; i++)
-			if (block->state[i] == SKSM_PAGE_OFFERED)
-				block->stamp[i] = tracker->full_scans;
+		if (tracker->sys->madvise((void *)sksm_page_address(block, from),
+					  (page - from) * SKSM_PAGE_BYTES, MADV_UNMERGEABLE))
+			break;
+		for (unsigned int i = from; i < page; i++) {
+			sksm_bit_clear(block->offered, i);
+			block->stamp[i] = tracker->full_scans;
+		}
+		taken = true;
 	}
-	block->renewals++;
-	return true;
+	if (taken) {
+		block->unmarked = true;
+		block->unmarked_scan = tracker->full_scans;
+		block->renewals++;
+	}
+	return taken;
+}
+
+/*
+ * Where nothing at all is marked ksmd drops the process, with its items for pages, and makes no
+ * scans where that was the last one: looked at in one pass of eight without a scan.
+ */
+static bool is_forgotten(struct sksm_tracker *tracker, const struct sksm_block *block)
+{
+	return (uint8_t)(tracker->full_scans - block->unmarked_scan) >= FORGETFUL_SCANS ||
+	       (tracker->quiet_scans % 8 == 7 &&
+		!sksm_audit_ksm_stat(tracker->sys, "ksm_rmap_items "));
+}
+
+/* To be offered anew, all that ksmd has forgotten in this pass. */
+static void offer_again(struct sksm_tracker *tracker, struct sksm_block *block)
+{
+	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
+		if (block->state[page] == SKSM_PAGE_OFFERED && !sksm_bit(block->offered, page))
+			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_TWIN);
+	block->unmarked = false;
 }
 
 /* By digests alone: with write-protection a look shows the zero page. */
@@ -284,7 +308,7 @@ static void follow_up(struct sksm_tracker *tracker, struct sksm_block *block)
 		}
 	}
 	if (!overdue || (block->renewals < RENEWALS && !block->adopted &&
-			 does_smart_scans(tracker) && renew_block(tracker, block)))
+			 does_smart_scans(tracker) && unmark_block(tracker, block)))
 		return;
 	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
 		if (is_overdue(tracker, block, page))
@@ -300,6 +324,8 @@ static void maintain(struct sksm_tracker *tracker)
 		if (tracker->scans_seen && (block->count[SKSM_PAGE_OFFERED] ||
 					    block->count[SKSM_PAGE_REFUSED]))
 			follow_up(tracker, block);
+		if (block->unmarked && is_forgotten(tracker, block))
+			offer_again(tracker, block);
 		if (block->level < WITHDRAW_LEVEL || block->adopted ||
 		    block->count[SKSM_PAGE_OFFERED] || block->count[SKSM_PAGE_MERGED] ||
 		    block->count[SKSM_PAGE_ZERO] || is_withdrawn(block))

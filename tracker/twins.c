@@ -19,6 +19,7 @@
 static void take_twin(struct sksm_tracker *tracker, struct sksm_block *block, unsigned int page)
 {
 	sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_TWIN);
+	block->renewals = 0;
 	/* A huge page may have become worth giving up: no need to wait for its turn. */
 	if (block->huge == SKSM_HUGE_KNOWN && sksm_huge_is_worth_splitting(tracker, block))
 		block->next_arm_ns = 0;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What is marked for ksmd and what is not. Whether ksmd runs does not matter here. */
+#include <fcntl.h>
+
 #include "rig.h"
 
 #define PAGES 2048
@@ -162,52 +164,81 @@ Test(offer, no_more_mappings_to_be_had)
 	cr_assert(holds(64, 64));
 }
 
-/* A ksmd that makes a scan in each pass and finds nothing, with smart scan. */
+/* A ksmd that makes a scan in each pass, or none while it @rests, and finds nothing. */
 static unsigned int scans;
-static char smart_scan[] = "/tmp/sksm-unit-XXXXXX";
+static bool rests;
+static char settings[] = "/tmp/sksm-unit-XXXXXX", items[] = "/tmp/sksm-unit-XXXXXX";
 
 static ssize_t pread_scans(int fd, void *buf, size_t size, uint64_t offset)
 {
 	if (fd == rig.tracker->full_scans_fd)
-		return snprintf(buf, size, "%u\n", ++scans);
+		return snprintf(buf, size, "%u\n", rests ? scans : ++scans);
 	return inject_sys.pread(fd, buf, size, offset);
 }
 
-/* ksmd runs, and so with smart scan; or neither. */
-static int open_smart_scan(int dir, const char *path, int flags, unsigned int mode)
+static int open_ksm(int dir, const char *path, int flags, unsigned int mode)
 {
-	return inject_sys.openat(dir, strstr(path, "/mm/ksm/") ? smart_scan : path, flags, mode);
+	if (strstr(path, "/mm/ksm/"))
+		path = settings;
+	else if (strstr(path, "/ksm_stat"))
+		path = items;
+	return inject_sys.openat(dir, path, flags, mode);
 }
 
-/* Starts with a ksmd whose two settings read @value. */
+static void write_file(char *path, const char *text)
+{
+	int fd = strstr(path, "XXXXXX") ? mkstemp(path) : open(path, O_WRONLY | O_TRUNC);
+
+	cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+/* Starts with a ksmd whose two settings, run and smart_scan, read @value. */
 static void start_with_scans(const char *value)
 {
 	static struct sksm_sys sys;	/* used until the teardown */
-	int fd = mkstemp(smart_scan);
 
-	cr_assert_eq(write(fd, value, 1), 1);
-	close(fd);
+	write_file(settings, value);
+	write_file(items, "ksm_rmap_items 4\nksm_zero_pages 0\n");
 	start("SKSM_ENGINE=ksm");
 	sys = inject_sys;
 	sys.pread = pread_scans;
-	sys.openat = open_smart_scan;
+	sys.openat = open_ksm;
 	rig.tracker->sys = &sys;
+}
+
+static void end_with_scans(void)
+{
+	unlink(settings);
+	unlink(items);
+}
+
+static void pass_until_advised(int advice, unsigned int more)
+{
+	unsigned int before = inject.advised[advice];
+	uint64_t end_ms = unit_now_ms() + RIG_DEADLINE_MS;
+
+	while (inject.advised[advice] < before + more && unit_now_ms() < end_ms)
+		rig_pass(&rig, 1);
+	cr_assert_geq(inject.advised[advice], before + more);
 }
 
 /* With smart scan ksmd may never look at two twins in the same scan: the marks are renewed. */
 Test(offer, marks_are_renewed_where_smart_scan_keeps_twins_apart)
 {
-	uint64_t end_ms = unit_now_ms() + RIG_DEADLINE_MS;
 	unsigned int twins, renewed, first;
 
 	start_with_scans("1");
 	twins = fill(64, 64);
-	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(OFFERED), 1));
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(OFFERED), twins));
 	first = scans;
-	while (!inject.advised[MADV_UNMERGEABLE] && unit_now_ms() < end_ms)
-		rig_pass(&rig, 1);
+	pass_until_advised(MADV_UNMERGEABLE, PAGES / 128);
 	cr_assert_geq(scans - first, 11, "not before ksmd had its time");
 	cr_assert_eq(rig_count(&rig, data, PAGES, RIG_BIT(REFUSED)), 0, "they wait on");
+	cr_assert_not(unit_is_mergeable(data), "ksmd has to see them without");
+	first = scans;
+	pass_until_advised(MADV_MERGEABLE, PAGES / 128);
+	cr_assert_geq(scans - first, 2, "and has come by everywhere");
 	cr_assert(unit_is_mergeable(data));
 	cr_assert_not(unit_is_mergeable(data + 64 * PAGE));
 	cr_assert(holds(64, 64));
@@ -218,7 +249,23 @@ Test(offer, marks_are_renewed_where_smart_scan_keeps_twins_apart)
 	rig_pass(&rig, 50);
 	cr_assert_eq(inject.advised[MADV_UNMERGEABLE], renewed);
 	cr_assert(unit_is_mergeable(data));
-	unlink(smart_scan);
+	end_with_scans();
+}
+
+/* Nothing else is marked, so ksmd drops the process, and has nobody left to scan. */
+Test(offer, marks_are_renewed_where_there_are_no_more_scans)
+{
+	start_with_scans("1");
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(OFFERED), fill(64, 64)));
+	pass_until_advised(MADV_UNMERGEABLE, PAGES / 128);
+	rests = true;
+	rig_pass(&rig, 40);
+	cr_assert_not(unit_is_mergeable(data), "it has items for pages");
+	write_file(items, "ksm_rmap_items 0\nksm_zero_pages 0\n");
+	pass_until_advised(MADV_MERGEABLE, PAGES / 128);
+	cr_assert(unit_is_mergeable(data));
+	cr_assert(holds(64, 64));
+	end_with_scans();
 }
 
 Test(offer, without_smart_scan_nothing_is_renewed)
@@ -229,7 +276,7 @@ Test(offer, without_smart_scan_nothing_is_renewed)
 	twins = fill(64, 64);
 	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(REFUSED), twins));
 	cr_assert_eq(inject.advised[MADV_UNMERGEABLE], 0);
-	unlink(smart_scan);
+	end_with_scans();
 }
 
 /* Memory that the program marked itself is not ours to unmark. */
