@@ -3,6 +3,7 @@
 #include "diagnose.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Of a core; the budget is 5 % unless SKSM_CPU_PERCENT says another. */
 #define SPENT_BUDGET 0.045
@@ -94,6 +95,15 @@ static void find_untwinned(struct listing *listing, const struct sksm_entry *ent
 		add(listing, rest, "young", "was not yet seen unwritten for SKSM_AGE_MS", NULL);
 }
 
+/* QEMU's memory is shared where its user asked for it, mostly for vhost-user devices. */
+static const char *shared_remedy(const struct sksm_entry *entry)
+{
+	bool qemu = !strncmp(entry->comm, "qemu", 4) || !strncmp(entry->comm, "kvm", 3);
+
+	return qemu ? "share=off in -object memory-backend-memfd, where no vhost-user device needs it" :
+		      NULL;
+}
+
 void sksm_diagnose_process(const struct sksm_entry *entry, const struct sksm_host *host,
 			   struct sksm_finding ret[SKSM_DIAGNOSE_FINDINGS_MAX], size_t *ret_count)
 {
@@ -106,7 +116,7 @@ void sksm_diagnose_process(const struct sksm_entry *entry, const struct sksm_hos
 	add(&listing, counters->sensitive_skipped, "sensitive",
 	    "is marked sensitive (mlock, MADV_DONTDUMP, MADV_WIPEONFORK)", "SKSM_SENSITIVE=merge");
 	add(&listing, counters->shared_unmergeable, "shared",
-	    "is in shared mappings, which no kernel merges", NULL);
+	    "is in shared mappings, which no kernel merges", shared_remedy(entry));
 	qsort(ret, listing.count, sizeof(*ret), compare_findings);
 	*ret_count = listing.count;
 }
