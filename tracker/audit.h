@@ -55,6 +55,7 @@ struct sksm_audit {
 /* Read /proc/thread-self/smaps and ksm_stat. 0 or -errno, *audit then being as before. */
 int sksm_audit_run(struct sksm_audit *audit, const struct sksm_sys *sys,
 		   struct sksm_arena *arena);
+
 /* What this process' ksm_stat has after @name, which ends with a space; 0 without (before 6.1). */
 uint64_t sksm_audit_ksm_stat(const struct sksm_sys *sys, const char *name);
 

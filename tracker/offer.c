@@ -194,10 +194,12 @@ static bool is_withdrawn(const struct sksm_block *block)
 	return true;
 }
 
+/* Not those that wait for ksmd to forget them. */
 static bool is_overdue(const struct sksm_tracker *tracker, const struct sksm_block *block,
 		       unsigned int page)
 {
 	return block->state[page] == SKSM_PAGE_OFFERED &&
+	       (!block->unmarked || sksm_bit(block->offered, page)) &&
 	       (uint8_t)(tracker->full_scans - block->stamp[page]) >= PATIENCE_SCANS;
 }
 
@@ -242,7 +244,8 @@ static bool unmark_block(struct sksm_tracker *tracker, struct sksm_block *block)
 			break;
 		for (unsigned int i = from; i < page; i++) {
 			sksm_bit_clear(block->offered, i);
-			block->stamp[i] = tracker->full_scans;
+			if (block->state[i] == SKSM_PAGE_OFFERED)
+				block->stamp[i] = tracker->full_scans;
 		}
 		taken = true;
 	}

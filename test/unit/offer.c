@@ -164,15 +164,14 @@ Test(offer, no_more_mappings_to_be_had)
 	cr_assert(holds(64, 64));
 }
 
-/* A ksmd that makes a scan in each pass, or none while it @rests, and finds nothing. */
-static unsigned int scans;
-static bool rests;
+/* A ksmd that makes so many scans in each pass, and finds nothing. */
+static unsigned int scans, scans_a_pass = 1;
 static char settings[] = "/tmp/sksm-unit-XXXXXX", items[] = "/tmp/sksm-unit-XXXXXX";
 
 static ssize_t pread_scans(int fd, void *buf, size_t size, uint64_t offset)
 {
 	if (fd == rig.tracker->full_scans_fd)
-		return snprintf(buf, size, "%u\n", rests ? scans : ++scans);
+		return snprintf(buf, size, "%u\n", scans += scans_a_pass);
 	return inject_sys.pread(fd, buf, size, offset);
 }
 
@@ -258,11 +257,25 @@ Test(offer, marks_are_renewed_where_there_are_no_more_scans)
 	start_with_scans("1");
 	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(OFFERED), fill(64, 64)));
 	pass_until_advised(MADV_UNMERGEABLE, PAGES / 128);
-	rests = true;
+	scans_a_pass = 0;
 	rig_pass(&rig, 40);
 	cr_assert_not(unit_is_mergeable(data), "it has items for pages");
 	write_file(items, "ksm_rmap_items 0\nksm_zero_pages 0\n");
 	pass_until_advised(MADV_MERGEABLE, PAGES / 128);
+	cr_assert(unit_is_mergeable(data));
+	cr_assert(holds(64, 64));
+	end_with_scans();
+}
+
+/* More scans than an offer is given, between one pass and the next. */
+Test(offer, marks_are_renewed_where_scans_are_quick)
+{
+	start_with_scans("1");
+	scans_a_pass = 30;
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(OFFERED), fill(64, 64)));
+	pass_until_advised(MADV_UNMERGEABLE, PAGES / 128);
+	pass_until_advised(MADV_MERGEABLE, PAGES / 128);
+	cr_assert_eq(rig_count(&rig, data, PAGES, RIG_BIT(REFUSED)), 0, "they wait on");
 	cr_assert(unit_is_mergeable(data));
 	cr_assert(holds(64, 64));
 	end_with_scans();
