@@ -281,6 +281,28 @@ Test(offer, marks_are_renewed_where_scans_are_quick)
 	end_with_scans();
 }
 
+/* A page between them was written, and is armed since: its age goes on. */
+Test(offer, renewing_leaves_armed_pages_alone)
+{
+	struct sksm_block *block;
+	unsigned int page, stamp;
+
+	start_with_scans("1");
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(OFFERED), fill(64, 64)));
+	scans_a_pass = 0;
+	rig.tracker->age_ticks = 200;
+	data[5 * PAGE] ^= 1;
+	cr_assert(rig_pass_until(&rig, data + 5 * PAGE, 1, RIG_BIT(ARMED), 1));
+	block = rig_block(&rig, data + 5 * PAGE);
+	page = (uintptr_t)(data + 5 * PAGE) / PAGE % SKSM_BLOCK_PAGES;
+	stamp = block->stamp[page];
+	scans_a_pass = 1;
+	pass_until_advised(MADV_UNMERGEABLE, PAGES / 128);
+	cr_assert_eq(rig_state(&rig, data + 5 * PAGE), SKSM_PAGE_ARMED);
+	cr_assert_eq(block->stamp[page], stamp);
+	end_with_scans();
+}
+
 Test(offer, without_smart_scan_nothing_is_renewed)
 {
 	unsigned int twins;
