@@ -81,11 +81,12 @@ Test(look, pages_that_were_given_back_are_gone)
 	cr_assert_eq(rig_count(&rig, data, PAGES, RIG_BIT(UNIQUE)), PAGES - 600);
 	cr_assert_eq(rig.tracker->counters.writes_seen, 0, "nothing was written");
 	cr_assert_eq(rig.tracker->counters.resident, BYTES - 600 * PAGE);
-	/* Reading them makes zero pages, which take no memory. */
+	/* Reading them makes zero pages, which take no memory; or pages of their own. */
 	for (unsigned int i = 100; i < 700; i++)
 		cr_assert_eq(*(volatile char *)(data + i * PAGE), 0);
 	rig_pass(&rig, 3);
-	cr_assert_eq(rig_count(&rig, data + 100 * PAGE, 600, RIG_BIT(NONE)), 600);
+	cr_assert_eq(rig_count(&rig, data + 100 * PAGE, 600, RIG_BIT(NONE)),
+		     unit_reads_zero_page() ? 600 : 0);
 	for (unsigned int i = 100; i < 700; i++)
 		unit_fill_page(data + i * PAGE, i + 1);
 	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(UNIQUE), PAGES));

@@ -46,7 +46,7 @@ Test(scan, categories_of_pages)
 				      SKSM_PAGE_IS_PFNZERO | SKSM_PAGE_IS_FILE |
 				      SKSM_PAGE_IS_HUGE),
 		     SKSM_PAGE_IS_PRESENT | SKSM_PAGE_IS_WPALLOWED);
-	cr_assert(categories(p + PAGE) & SKSM_PAGE_IS_PFNZERO);
+	cr_assert_eq(!!(categories(p + PAGE) & SKSM_PAGE_IS_PFNZERO), unit_reads_zero_page());
 	cr_assert_eq(categories(p + 2 * PAGE), 0, "a hole");
 	p[3 * PAGE] = 1;
 	cr_assert_not(categories(p + 3 * PAGE) & SKSM_PAGE_IS_WPALLOWED, "not registered");
@@ -57,6 +57,8 @@ Test(scan, the_zero_page_is_armed_only_when_asked_for)
 	char *p = unit_map(2 * PAGE);
 	volatile char *read_only = p + PAGE;
 
+	if (!unit_reads_zero_page())
+		unit_skip("what is read gets a page of its own here, not the zero page");
 	p[0] = 1;
 	cr_assert_eq(read_only[0], 0);
 	watch(p, 2 * PAGE);

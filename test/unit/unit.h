@@ -36,6 +36,22 @@
 		cr_skip_test("%s", reason); \
 	} while (0)
 
+/* Does a page that is read before it was written become the zero page? Some machines have none. */
+static inline bool unit_reads_zero_page(void)
+{
+	char *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t entry = 0;
+	bool zero;
+
+	zero = p != MAP_FAILED && *(volatile char *)p == 0 &&
+	       pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)p / PAGE * sizeof(entry))) ==
+		       sizeof(entry) && !(entry & SKSM_PM_EXCLUSIVE);
+	close(fd);
+	munmap(p, PAGE);
+	return zero;
+}
+
 static inline uint64_t unit_now_ms(void)
 {
 	struct timespec ts;
