@@ -163,6 +163,9 @@ SHIM_EXPORT int madvise(void *addr, size_t length, int advice)
 
 	if (!real_madvise)
 		shim_aside_resolve();
+	/* Before: what is marked twice, nobody can tell apart afterwards. */
+	if (advice == MADV_MERGEABLE)
+		shim.options.keeps_marks = true;
 	if (shim_likely(advice != MADV_UNMERGEABLE))
 		return real_madvise(addr, length, advice);
 	aside = enter_aside();

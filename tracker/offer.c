@@ -194,6 +194,12 @@ static bool is_withdrawn(const struct sksm_block *block)
 	return true;
 }
 
+/* Its marks. Where both have marked the same pages, only the program's call tells. */
+static bool are_ours(const struct sksm_tracker *tracker, const struct sksm_block *block)
+{
+	return !block->adopted && !tracker->options->keeps_marks;
+}
+
 /* Not those that wait for ksmd to forget them. */
 static bool is_overdue(const struct sksm_tracker *tracker, const struct sksm_block *block,
 		       unsigned int page)
@@ -310,7 +316,7 @@ static void follow_up(struct sksm_tracker *tracker, struct sksm_block *block)
 			overdue |= is_overdue(tracker, block, page);
 		}
 	}
-	if (!overdue || (block->renewals < RENEWALS && !block->adopted &&
+	if (!overdue || (block->renewals < RENEWALS && are_ours(tracker, block) &&
 			 does_smart_scans(tracker) && unmark_block(tracker, block)))
 		return;
 	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
@@ -329,7 +335,7 @@ static void maintain(struct sksm_tracker *tracker)
 			follow_up(tracker, block);
 		if (block->unmarked && is_forgotten(tracker, block))
 			offer_again(tracker, block);
-		if (block->level < WITHDRAW_LEVEL || block->adopted ||
+		if (block->level < WITHDRAW_LEVEL || !are_ours(tracker, block) ||
 		    block->count[SKSM_PAGE_OFFERED] || block->count[SKSM_PAGE_MERGED] ||
 		    block->count[SKSM_PAGE_ZERO] || is_withdrawn(block))
 			continue;

@@ -34,6 +34,7 @@ struct sksm_options {
 	enum sksm_log_level log;
 	bool split_hugepages;	/* SKSM_HUGEPAGES=split */
 	bool merge_sensitive;	/* SKSM_SENSITIVE=merge */
+	bool keeps_marks;	/* no setting: the program marks memory itself, so none is taken */
 	unsigned int track;
 	unsigned int interval_ms;
 	unsigned int age_ms;

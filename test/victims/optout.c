@@ -26,16 +26,13 @@ static void show(const char *what, long result)
 	fflush(stdout);
 }
 
-/* Marked before it is written: once both have marked it, nobody can tell whose mark it is. */
-static unsigned char *map(size_t bytes, bool marked)
+static unsigned char *map(size_t bytes)
 {
 	unsigned char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 				-1, 0);
 
 	if (p == MAP_FAILED)
 		die("mmap");
-	if (marked)
-		show("MADV_MERGEABLE", madvise(p, bytes, MADV_MERGEABLE));
 	for (size_t page = 0; page < bytes / PAGE; page++)
 		page_write(p + page * PAGE, 1 + page % CONTENTS);
 	return p;
@@ -59,6 +56,7 @@ static void test_own(void)
 {
 	uint64_t end_ms;
 
+	show("MADV_MERGEABLE", madvise(memory, BYTES, MADV_MERGEABLE));
 	sleep_ms(500);
 	show_marks("marked");
 	/* A hot block gives up marks that are ours. */
@@ -105,7 +103,7 @@ static void lock_all(void)
 	unsigned char *more;
 
 	show("mlockall", mlockall(MCL_CURRENT | MCL_FUTURE));
-	more = map(1 << 20, false);
+	more = map(1 << 20);
 	sleep_ms(200);
 	verify(memory, 1 << 20);
 	verify(more, 1 << 20);
@@ -118,7 +116,7 @@ static void test_lockall(void)
 	int status;
 	pid_t pid;
 
-	memory = map(1 << 20, false);
+	memory = map(1 << 20);
 	sleep_ms(300);
 	lock_all();
 	pid = fork();
@@ -147,7 +145,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
 		if (argc > 1 && strcmp(argv[1], modes[i].name) == 0) {
 			if (modes[i].test != test_lockall)
-				memory = map(BYTES, modes[i].test == test_own);
+				memory = map(BYTES);
 			modes[i].test();
 			printf("verified\n");
 			return 0;
