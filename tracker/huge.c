@@ -57,24 +57,32 @@ static void start_over(struct sksm_tracker *tracker, struct sksm_block *block, u
 	wait_for(tracker, block, (uint64_t)tracker->options->age_ms * 1000000);
 }
 
-static void digest_all(struct sksm_tracker *tracker, struct sksm_block *block)
+/* What is not digested yet, for whatever reason, or was shared by fork when that was tried. */
+static bool is_unknown(const struct sksm_block *block, unsigned int page)
 {
+	return block->state[page] == SKSM_PAGE_LOOSE || block->state[page] == SKSM_PAGE_SHARED;
+}
+
+static void digest_unknown(struct sksm_tracker *tracker, struct sksm_block *block)
+{
+	unsigned int page = 0;
+
 	if (sksm_tracker_pagemap(tracker, block))
 		return;
-	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page += SKSM_COPY_PAGES) {
-		unsigned int done;
+	while (page < SKSM_BLOCK_PAGES) {
+		unsigned int count = 0, done;
 
-		if (sksm_entry_shared(tracker->pagemap[page])) {
-			for (unsigned int i = 0; i < SKSM_COPY_PAGES; i++)
-				sksm_block_set(&tracker->blocks, block, page + i,
-					       SKSM_PAGE_SHARED);
-			continue;
-		}
-		done = sksm_content_digest(tracker, block, page, SKSM_COPY_PAGES);
+		while (count < SKSM_COPY_PAGES && page + count < SKSM_BLOCK_PAGES &&
+		       is_unknown(block, page + count) &&
+		       !sksm_entry_shared(tracker->pagemap[page + count]))
+			count++;
+		done = count ? sksm_content_digest(tracker, block, page, count) : 0;
 		for (unsigned int i = 0; i < done; i++)
 			sksm_twins_publish(tracker, block, page + i);
+		if (!count && is_unknown(block, page))
+			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_SHARED);
+		page += done ? done : 1;
 	}
-	block->huge = SKSM_HUGE_KNOWN;
 }
 
 static void give_up_huge(struct sksm_tracker *tracker, struct sksm_block *block)
@@ -108,12 +116,12 @@ void sksm_huge_step(struct sksm_tracker *tracker, struct sksm_block *block)
 		start_over(tracker, block, sample);
 		return;
 	}
-	if (block->huge == SKSM_HUGE_SAMPLED)
-		digest_all(tracker, block);
-	else if (block->level < 4)
+	if (block->huge == SKSM_HUGE_KNOWN && block->level < 4)
 		block->level++;
-	if (block->huge == SKSM_HUGE_KNOWN && tracker->engine != SKSM_ENGINE_NONE &&
-	    sksm_huge_is_worth_splitting(tracker, block))
+	if (block->count[SKSM_PAGE_LOOSE] || block->count[SKSM_PAGE_SHARED])
+		digest_unknown(tracker, block);
+	block->huge = SKSM_HUGE_KNOWN;
+	if (tracker->engine != SKSM_ENGINE_NONE && sksm_huge_is_worth_splitting(tracker, block))
 		give_up_huge(tracker, block);
 	else
 		wait_for(tracker, block, 0);

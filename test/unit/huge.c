@@ -2,6 +2,8 @@
 /* Transparent huge pages: kept whole unless half of their pages have a twin. */
 #include "rig.h"
 
+#include <sys/wait.h>
+
 #include "tracker/scan.h"
 
 #define HUGE (2 * MIB)
@@ -69,7 +71,7 @@ static void pass_until_judged(const char *p)
 				  (is_known(p + i * HUGE) ||
 				   rig_block(&rig, p + i * HUGE)->huge == SKSM_HUGE_NO);
 	} while (judged < COUNT && unit_now_ms() < end_ms);
-	cr_assert_eq(judged, COUNT);
+	cr_assert_eq(judged, COUNT, "%s", rig_states(&rig, p, BYTES / PAGE));
 }
 
 Test(huge, unique_huge_pages_stay_whole_and_cost_no_faults)
@@ -119,7 +121,8 @@ Test(huge, given_up_where_half_of_it_has_twins)
 	p = make_huge(400);
 	/* With ksmd running, what is offered may be merged at once. */
 	cr_assert(rig_pass_until(&rig, p, BYTES / PAGE, RIG_BIT(OFFERED) | RIG_BIT(MERGED) |
-				 RIG_BIT(REFUSED), COUNT * 400));
+				 RIG_BIT(REFUSED), COUNT * 400),
+		  "%s", rig_states(&rig, p, BYTES / PAGE));
 	for (unsigned int i = 0; i < COUNT; i++)
 		cr_assert_eq(rig_block(&rig, p + i * HUGE)->huge, SKSM_HUGE_NO);
 	for (unsigned int i = 0; i < BYTES / PAGE; i++)
@@ -152,6 +155,48 @@ Test(huge, a_changing_huge_page_is_not_known)
 		p[i * PAGE] ^= 1;
 	cr_assert(rig_pass_until(&rig, p, 512, RIG_BIT(LOOSE), 512));
 	cr_assert(rig_pass_until(&rig, p, 512, RIG_BIT(UNIQUE), 512));
+	cr_assert(is_huge(p));
+}
+
+Test(huge, what_could_not_be_read_is_read_later)
+{
+	char *p;
+
+	rig_start(&rig, NULL);
+	p = make_huge(0);
+	inject_arm(INJECT_COPY_MEMORY, 3, EFAULT, false);
+	pass_until_judged(p);
+	cr_assert_eq(inject.failed, rig.tracker->kind == SKSM_TRACKER_WP);
+	cr_assert(rig_pass_until(&rig, p, BYTES / PAGE, RIG_BIT(UNIQUE), BYTES / PAGE),
+		  "%s", rig_states(&rig, p, BYTES / PAGE));
+}
+
+/* Digesting what a child has too would gain nothing; most children soon end or exec. */
+Test(huge, shared_by_fork_for_a_while)
+{
+	int status, hold[2];
+	pid_t pid;
+	char *p;
+
+	rig_start(&rig, NULL);
+	p = make_huge(0);
+	cr_assert_eq(pipe(hold), 0);
+	pid = fork();
+	if (pid == 0) {
+		close(hold[1]);
+		_exit(read(hold[0], &status, 1) != 0);
+	}
+	cr_assert_gt(pid, 0);
+	close(hold[0]);
+	pass_until_judged(p);
+	rig_pass(&rig, 20);
+	cr_assert_eq(rig_count(&rig, p, BYTES / PAGE, RIG_BIT(SHARED)), BYTES / PAGE);
+	cr_assert(is_huge(p));
+	close(hold[1]);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert_eq(status, 0);
+	cr_assert(rig_pass_until(&rig, p, BYTES / PAGE, RIG_BIT(UNIQUE), BYTES / PAGE),
+		  "%s", rig_states(&rig, p, BYTES / PAGE));
 	cr_assert(is_huge(p));
 }
 
