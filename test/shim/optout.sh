@@ -2,14 +2,16 @@
 # Programs that mark memory as mergeable themselves, that take it back, and that lock all they have.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 provoke
-for mode in own regret decline any; do
+for mode in own late regret decline any; do
 	compare $mode "$victims/optout" $mode
 	recorded "$mode was at work" \
 		"(.command | test(\"optout $mode\$\")) and .tracked >= 16777216 and .passes > 1"
 done
 # The plain runs say what the kernel does; these that the test is about what it should be about.
 if [ -d $ksm ]; then
-	check "marked memory stays marked" said own "after many writes, mergeable: all"
+	for mode in own late; do
+		check "$mode: marked memory stays marked" said $mode "after many writes, mergeable: all"
+	done
 	for mode in regret decline; do
 		check "$mode: nothing is marked again" said $mode "later, mergeable: none"
 	done

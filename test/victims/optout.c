@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * optout own | regret | decline | any | lockall: a program that has its own opinion on merging.
- * "own" marks memory itself, and it stays marked; "regret" takes that back, "decline" says so of
- * memory that it never marked, "any" marks the whole process and takes it back. "lockall" locks
- * all of its little memory, and so does its child.
+ * optout own | late | regret | decline | any | lockall: a program that has its own opinion on
+ * merging. "own" marks memory itself, "late" when we had time to do so, and it stays marked;
+ * "regret" takes that back, "decline" says so of memory that it never marked, "any" marks the whole
+ * process and takes it back. "lockall" locks all of its little memory, and so does its child.
  */
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -64,6 +64,13 @@ static void test_own(void)
 		for (size_t page = 0; page < PAGES / 4; page++)
 			page_write(memory + page * PAGE, 1 + page % CONTENTS);
 	show_marks("after many writes");
+}
+
+/* What both have marked, the kernel shows once. */
+static void test_late(void)
+{
+	sleep_ms(700);
+	test_own();
 }
 
 static void take_back(void)
@@ -138,8 +145,8 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*test)(void);
 	} modes[] = {
-		{ "own", test_own }, { "regret", test_regret }, { "decline", test_decline },
-		{ "any", test_any }, { "lockall", test_lockall },
+		{ "own", test_own }, { "late", test_late }, { "regret", test_regret },
+		{ "decline", test_decline }, { "any", test_any }, { "lockall", test_lockall },
 	};
 
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
@@ -150,6 +157,6 @@ int main(int argc, char **argv)
 			printf("verified\n");
 			return 0;
 		}
-	fprintf(stderr, "usage: optout own|regret|decline|any|lockall\n");
+	fprintf(stderr, "usage: optout own|late|regret|decline|any|lockall\n");
 	return 2;
 }
