@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The only program of a guest of test/compat/guests: its first process. On the console it says
+ * The only program of a guest of test/compat/guest-image: its first process. On the console it says
  *	round N		each second: so much was computed since it is up
  *	right or WRONG	each two seconds: what it holds is what it put there
  * It holds /data in memory as the image brought it (equal in all guests of an image), OWN_BYTES
