@@ -41,7 +41,7 @@ savings_grow() {
 		json '.total' | tr -d '\n'
 		json '.processes[]' | jq -c 'del(.command)'
 		ksm_settings | tr '\n' ' '
-		fail "less than $2 % of what is possible is freed after $1 s"
+		fail "less than $2 % of what is possible is freed after $(($1 * slow)) s: $("$frames" "${holders[@]}")"
 	fi
 	pass "$2 % freed after about $((SECONDS - begin)) s: $("$frames" "${holders[@]}")"
 }

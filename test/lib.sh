@@ -12,7 +12,7 @@ if [ -z "${SKSM_TEST_LOCKED:-}" ]; then
 	lock=()
 	[ "$(id -u)" != 0 ] || lock=(flock --close /run/sksm-test.lock)
 	exec env SKSM_TEST_LOCKED=1 "${lock[@]}" \
-		timeout -k 10 "${SKSM_TEST_LIMIT:-240}" bash "$0" "$@"
+		timeout -k 10 "${SKSM_TEST_LIMIT:-400}" bash "$0" "$@"
 fi
 
 # own_run=1: with mounts of its own, so that it can have a /run where nobody else's pacer and domains

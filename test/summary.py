@@ -10,6 +10,9 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 TAIL_LINES = 40
+# What lib.sh, Criterion and assert() say of a check that fails.
+COMPLAINT = re.compile(r"^(?:FAIL: |\[FAIL\]|\[----\] +\S).*$|^.*: Assertion .*$", re.MULTILINE)
+COMPLAINTS = 6
 
 
 def main():
@@ -21,6 +24,7 @@ def main():
         print(f"FAILED ctest: no results: {error}")
         cases = []
         count["failed"] += 1
+    complaints = []
     for case in cases:
         name = case.get("name")
         output = case.findtext("system-out") or ""
@@ -38,6 +42,10 @@ def main():
         print(f"FAILED {name}: {why}")
         for line in output.rstrip().splitlines()[-TAIL_LINES:]:
             print(f"    {line}")
+        complaints += [f"{name}: {line}" for line in COMPLAINT.findall(output)[:COMPLAINTS]]
+    # Once more where it is seen: at the end.
+    for line in complaints:
+        print(line)
     print("{passed} passed, {failed} failed, {skipped} skipped".format(**count))
     return 1 if count["failed"] or not count["passed"] else 0
 

@@ -6,7 +6,7 @@ need_ksm
 
 ksmd_on 4000
 running=$(ksm_settings)
-start_holders 4 env LD_PRELOAD="$shim" "$victims/hold" --bytes 250M --seconds 100 --pidfile PIDFILE
+start_holders 4 env LD_PRELOAD="$shim" "$victims/hold" --bytes 250M --seconds 300 --pidfile PIDFILE
 savings_grow 30 95
 report_is_true
 tell USR1 verified

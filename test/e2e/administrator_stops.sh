@@ -6,7 +6,7 @@ need_root
 need_ksm
 
 ksmd_on 1	# next to nothing is scanned, so that nearly all is left to do
-start_holders 3 "$sksm_run" -- "$victims/hold" --bytes 64M --seconds 100 --pidfile PIDFILE
+start_holders 3 "$sksm_run" -- "$victims/hold" --bytes 64M --seconds 300 --pidfile PIDFILE
 sleep 4
 check "the pacer leaves the administrator's ksmd alone" test "$(cat $ksm/run $ksm/pages_to_scan | tr '\n' ' ')" = "1 1 "
 ksm_restore

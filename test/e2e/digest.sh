@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # The tracker that compares digests: the same savings, without a fault; contents under a shadow.
-SKSM_TEST_LIMIT=400
+SKSM_TEST_LIMIT=600
 . "$SKSM_TEST_SOURCE/test/e2e.lib.sh"
 need_root
 need_ksm

@@ -18,7 +18,7 @@ all() {
 	holders=($(for i in "${names[@]}"; do cat "$T/$i.pid"; done))
 }
 
-all "$victims/hold" --seconds 100
+all "$victims/hold" --seconds 300
 setpriv --reuid 65534 --regid 65534 --clear-groups "$sksm_report" --estimate --pid "${holders[0]}" \
 	2>/dev/null && flunk "another user's programs are read"
 "$sksm_report" --estimate --json --pid "${holders[@]}" >estimate.json || fail "--estimate"
@@ -27,7 +27,7 @@ estimated=$(jq .total.saved estimate.json)
 end_holders
 rm -f "$T"/*.pid
 
-all "$sksm_run" -- "$victims/hold" --seconds 100
+all "$sksm_run" -- "$victims/hold" --seconds 300
 savings_grow 40 97
 saved=$("$frames" "${holders[@]}" | jq .saved_bytes)
 check "estimated $estimated, saved $saved: within 10 %" within 10 "$estimated" "$saved"

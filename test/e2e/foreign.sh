@@ -10,7 +10,7 @@ export SKSM_INTERVAL_MS=20 SKSM_AGE_MS=20 SKSM_CPU_PERCENT=100
 
 start pacer "$sksm_pacer" --cpu-percent 100
 pacer=$pid
-start_holders 3 env LD_PRELOAD="$shim" "$victims/hold" --bytes 400M --seconds 60 --pidfile PIDFILE
+start_holders 3 env LD_PRELOAD="$shim" "$victims/hold" --bytes 400M --seconds 300 --pidfile PIDFILE
 end=$((SECONDS + 20)) state=0
 until [ "$state" = 1 ]; do	# a pulse is short: no process may be started here
 	[ $SECONDS -lt $end ] || fail "the pacer never ran ksmd"

@@ -26,7 +26,7 @@ start hotplug bash -c 'trap "echo online >$0; exit" TERM
 hotplug=$pid
 start pacer "$sksm_pacer" --cpu-percent 100
 pacer=$pid
-start_holders 3 env LD_PRELOAD="$shim" "$victims/hold" --bytes 400M --seconds 60 --pidfile PIDFILE
+start_holders 3 env LD_PRELOAD="$shim" "$victims/hold" --bytes 400M --seconds 300 --pidfile PIDFILE
 end=$((SECONDS + 30)) state=0 ran=
 until [ "$state" = 5 ] || [ $SECONDS -ge $end ]; do
 	read -r state <$ksm/run

@@ -6,7 +6,7 @@ need_root
 need_ksm
 grep -q '\[never\]' /sys/kernel/mm/transparent_hugepage/enabled && skip "huge pages are off"
 
-start_holders 4 "$sksm_run" -- "$victims/hold" --bytes 250M --seconds 100 --pidfile PIDFILE --huge
+start_holders 4 "$sksm_run" -- "$victims/hold" --bytes 250M --seconds 300 --pidfile PIDFILE --huge
 savings_grow 30 95
 report_is_true
 tell USR1 verified

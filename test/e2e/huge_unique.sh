@@ -11,7 +11,7 @@ huge_bytes() {
 }
 
 export SKSM_INTERVAL_MS=100 SKSM_AGE_MS=200 SKSM_CPU_PERCENT=100
-start_holders 2 "$sksm_run" -- "$victims/hold" --bytes 128M --seconds 100 --pidfile PIDFILE --huge \
+start_holders 2 "$sksm_run" -- "$victims/hold" --bytes 128M --seconds 300 --pidfile PIDFILE --huge \
 	--content unique
 before=$(huge_bytes)
 [ "$before" -gt $((200 << 20)) ] || skip "the kernel gave only $before bytes of huge pages"

@@ -5,7 +5,7 @@ need_root
 need_ksm
 export SKSM_INTERVAL_MS=100 SKSM_AGE_MS=200 SKSM_CPU_PERCENT=50
 for name in one two; do
-	start $name "$sksm_run" -- "$victims/sites" --seconds 100
+	start $name "$sksm_run" -- "$victims/sites" --seconds 300
 done
 for name in one two; do
 	wait_until 20 said $name ready || fail "$name does not get ready"

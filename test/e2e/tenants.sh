@@ -3,7 +3,7 @@
 # one process alone has is not offered, whoever has the same in another domain; what has a twin in
 # its own domain is merged with everybody's (docs/security.md).
 
-SKSM_TEST_LIMIT=480
+SKSM_TEST_LIMIT=800
 own_run=1
 . "$SKSM_TEST_SOURCE/test/e2e.lib.sh"
 need_root
@@ -39,7 +39,7 @@ all_ready() {
 
 # A container that has a pacer of its own, which cannot see ksmd.
 start own unshare --pid --fork --kill-child --mount-proc "$sksm_run" -e SKSM_DIR=/run/own -- sh -c \
-	'"$1" --bytes 24M --seed 5 --seconds 120 & exec "$1" --bytes 24M --seed 5 --seconds 120' \
+	'"$1" --bytes 24M --seed 5 --seconds 300 & exec "$1" --bytes 24M --seed 5 --seconds 300' \
 	- "$victims/hold"
 own=$pid
 wait_until 20 said_times own 2 ready || fail "own: $(cat own.err)"
@@ -100,14 +100,17 @@ for user in "${users[@]}"; do
 done
 freed 20 95 "no walls: four equal processes of two users" one-60131 two-60131 one-60132 two-60132
 
-# The pacer counts what ksmd took. It begins with a second of it saved up, and a batch may be late.
+# The pacer counts what ksmd took, and begins with a second of it saved up. On a busy machine a batch
+# ends late, and is paid back.
+within_budget() {
+	used_ns=$(($(ksmd_cpu_ns) - before_ns))
+	passed_ns=$(($(date +%s%N) - begin_ns))
+	[ "$used_ns" -gt 0 ] && [ "$used_ns" -le $((passed_ns / 5 + 1000000000)) ]
+}
+check "ksmd was within its budget" wait_until 20 within_budget
+echo "ksmd: $((used_ns / 1000000)) ms of $((passed_ns / 1000000)) ms"
 kill "$pacer"
 wait "$pacer"
-end_ns=$(date +%s%N)
-used_ns=$(($(ksmd_cpu_ns) - before_ns))
-echo "ksmd: $((used_ns / 1000000)) ms of $(((end_ns - begin_ns) / 1000000)) ms"
-check "ksmd was within its budget" \
-	test "$used_ns" -le $(((end_ns - begin_ns) / 5 + 1300000000)) -a "$used_ns" -gt 0
 check "ksm settings as before" ksm_as_before
 
 # What nobody else in the domain has.
