@@ -251,17 +251,31 @@ provoke() {
 own_lines='^sksm[^ ]*: '
 
 # compare NAME COMMAND...: run it without and with the shim; standard output, exit status and
-# standard error (but for our own lines) must be equal.
+# standard error (but for our own lines) must be equal. side_by_side=1: both at once, for programs
+# that share nothing.
 compare() {
-	local name=$1 plain shimmed
+	local name=$1 plain shimmed first second
 
 	shift
+	local without=(timeout -k 5 100 "$@") with=(timeout -k 5 100 env LD_PRELOAD="$shim" "$@")
 	# The braces keep the shell's own remarks on killed commands away.
-	{ timeout -k 5 100 "$@" </dev/null >"$T/$name-plain.out" 2>"$T/$name-plain.err"; } 2>/dev/null
-	plain=$?
-	{ timeout -k 5 100 env LD_PRELOAD="$shim" "$@" </dev/null >"$T/$name.out" \
-		2>"$T/$name.err"; } 2>/dev/null
-	shimmed=$?
+	if [ -n "${side_by_side:-}" ]; then
+		{
+			"${without[@]}" </dev/null >"$T/$name-plain.out" 2>"$T/$name-plain.err" &
+			first=$!
+			"${with[@]}" </dev/null >"$T/$name.out" 2>"$T/$name.err" &
+			second=$!
+			wait $first
+			plain=$?
+			wait $second
+			shimmed=$?
+		} 2>/dev/null
+	else
+		{ "${without[@]}" </dev/null >"$T/$name-plain.out" 2>"$T/$name-plain.err"; } 2>/dev/null
+		plain=$?
+		{ "${with[@]}" </dev/null >"$T/$name.out" 2>"$T/$name.err"; } 2>/dev/null
+		shimmed=$?
+	fi
 	[ $plain != 124 ] || fail "$name: does not end even without the shim"
 	[ $shimmed = $plain ] ||
 		flunk "$name: exit status $shimmed with the shim, $plain without: $(tail -n 5 "$T/$name.err")" ||

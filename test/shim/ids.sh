@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # A program that gives root up: nothing keeps what it gave up, and nothing aborts.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+side_by_side=1
 need_root
 provoke
 mkdir -m 1777 shared

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Every kind of memory is found, also what no hook sees, and reported as what it is.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+side_by_side=1
 provoke
 for how in mmap malloc brk rawmmap memfd-private memfd-shared file; do
 	export SKSM_DIR=$T/$how

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Random mapping operations, every byte against a shadow copy.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+side_by_side=1
 provoke
 for seed in 1 2 3; do
 	compare "mapper$seed" "$victims/mapper" $seed 3000 200

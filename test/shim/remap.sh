@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # One mapping, merged in parts, is still one mapping for the program.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+side_by_side=1
 provoke
 for i in 1 2; do
 	start "twin$i" env LD_PRELOAD="$shim" "$victims/hold" --bytes 1M --seconds 30
