@@ -30,7 +30,9 @@ work() {
 		echo "-> $?"
 		# How much was done differs from run to run; that it was done, and what is wrong, does not.
 		awk -v name="$name" '$4 == name && $5 + 0 > 0 { did = 1 } END { print did ? "did" : "did nothing" }' "$name.log"
-		grep -aE 'fail:|error:|abort|unsuccessful|skipped:|signal [0-9]|mismatch|skipping' "$name.log"
+		# Two at once say it in any order.
+		grep -aE 'fail:|error:|abort|unsuccessful|skipped:|signal [0-9]|mismatch|skipping' "$name.log" |
+			normalise | sort
 	done
 }
 
