@@ -18,8 +18,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef OWN_BYTES
 #define OWN_BYTES (24u << 20)
 #define HOT_BYTES (8u << 20)
+#endif
 
 static uint64_t step(uint64_t x)
 {

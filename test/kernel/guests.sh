@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+# Virtual machines inside the emulated one (test/kernel/run --guests): their memory is merged by
+# MADV_MERGE under plain LD_PRELOAD, with neither ksmd nor pacer.
+. "$SKSM_TEST_SOURCE/test/e2e.lib.sh"
+. "$SKSM_TEST_SOURCE/test/guests.lib.sh"
+need_command qemu-system-x86_64
+here=/sksm/guests
+[ -e $here/image.cpio ] || skip "no image for the guests"
+names=(guest1 guest2 guest3)
+begin=$SECONDS
+for i in 1 2 3; do
+	start guest$i env LD_PRELOAD="$shim" qemu-system-x86_64 -nodefaults -no-user-config \
+		-display none -accel tcg,tb-size=64 -cpu max -m 64M -kernel $here/vmlinuz \
+		-initrd $here/image.cpio -append \
+		"console=ttyS0 panic=-1 loglevel=1 rdinit=/init seed=$i" -serial "file:guest$i.console"
+	holders+=("$pid")
+done
+wait_until 240 rights 1 "${names[@]}" ||
+	fail "a guest does not start: $(tail -n 3 guest?.console guest?.err)"
+pass "booted after $((SECONDS - begin)) s"
+savings_grow 120 95
+report_is_true
+check "by MADV_MERGE" jq -e '[.processes[].engine] == ["sksm", "sksm", "sksm"]' report.json
+check "ksmd did not run" test "$(cat $ksm/run)" = 0
+go_on "${names[@]}"
+kill "${pids[@]}"
+for pid in "${pids[@]}"; do
+	wait "$pid"
+	check "exit status" test $? = 0
+done
+pids=()
+check "nothing on standard error" test -z "$(cat guest?.err)"
+finish
