@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Virtual machines inside the emulated one (test/kernel/run --guests): their memory is merged by
-# MADV_MERGE under plain LD_PRELOAD, with neither ksmd nor pacer.
+# MADV_MERGE under plain LD_PRELOAD, with neither ksmd nor pacer. QEMU asks for huge pages, most of
+# which would be kept (docs/policy.md).
 . "$SKSM_TEST_SOURCE/test/e2e.lib.sh"
 . "$SKSM_TEST_SOURCE/test/guests.lib.sh"
 need_command qemu-system-x86_64
@@ -9,7 +10,7 @@ here=/sksm/guests
 names=(guest1 guest2 guest3)
 begin=$SECONDS
 for i in 1 2 3; do
-	start guest$i env LD_PRELOAD="$shim" qemu-system-x86_64 -nodefaults -no-user-config \
+	start guest$i env SKSM_HUGEPAGES=split LD_PRELOAD="$shim" qemu-system-x86_64 -nodefaults -no-user-config \
 		-display none -accel tcg,tb-size=64 -cpu max -m 64M -kernel $here/vmlinuz \
 		-initrd $here/image.cpio -append \
 		"console=ttyS0 panic=-1 loglevel=1 rdinit=/init seed=$i" -serial "file:guest$i.console"
