@@ -110,7 +110,7 @@ int main(int argc, char **argv)
 	struct sksm *sksm;
 	const char *reason = "", *slow = getenv("SKSM_TEST_SLOW");
 	/* test/wait.lib.sh */
-	unsigned int patience_ms = 30000 * (slow ? (unsigned int)atoi(slow) : 4);
+	unsigned int patience_ms = 30000 * (slow ? (unsigned int)atoi(slow) : 1);
 
 	bytes = (argc > 1 ? strtoul(argv[1], NULL, 10) : 1000) * PAGE;
 	snprintf(dir, sizeof(dir), "DIR=%s", getenv("SKSM_DIR"));

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 
-# How many times slower than usual this machine may be: a shared one, or an emulated one. What is
-# waited for comes long before; only a failure takes so long.
-slow=${SKSM_TEST_SLOW:-4}
+# How many times slower than usual this machine is: an emulated one.
+slow=${SKSM_TEST_SLOW:-1}
 
 # wait_until SECONDS COMMAND...: true as soon as the command is.
 wait_until() {

@@ -67,7 +67,7 @@ freed() {
 	for name; do
 		list+=("${pid_of[$name]}")
 	done
-	check "$text: freed" wait_until "$seconds" "$frames" --min-saved-percent "$percent" \
+	slow=$patience check "$text: freed" wait_until "$seconds" "$frames" --min-saved-percent "$percent" \
 		"${list[@]}"
 	"$frames" "${list[@]}"
 }
@@ -100,17 +100,14 @@ for user in "${users[@]}"; do
 done
 freed 20 95 "no walls: four equal processes of two users" one-60131 two-60131 one-60132 two-60132
 
-# The pacer counts what ksmd took, and begins with a second of it saved up. On a busy machine a batch
-# ends late, and is paid back.
-within_budget() {
-	used_ns=$(($(ksmd_cpu_ns) - before_ns))
-	passed_ns=$(($(date +%s%N) - begin_ns))
-	[ "$used_ns" -gt 0 ] && [ "$used_ns" -le $((passed_ns / 5 + 1000000000)) ]
-}
-check "ksmd was within its budget" wait_until 20 within_budget
-echo "ksmd: $((used_ns / 1000000)) ms of $((passed_ns / 1000000)) ms"
+# The pacer counts what ksmd took. It begins with a second of it saved up, and a batch may be late.
 kill "$pacer"
 wait "$pacer"
+end_ns=$(date +%s%N)
+used_ns=$(($(ksmd_cpu_ns) - before_ns))
+echo "ksmd: $((used_ns / 1000000)) ms of $(((end_ns - begin_ns) / 1000000)) ms"
+check "ksmd was within its budget" \
+	test "$used_ns" -le $(((end_ns - begin_ns) / 5 + 1300000000)) -a "$used_ns" -gt 0
 check "ksm settings as before" ksm_as_before
 
 # What nobody else in the domain has.
