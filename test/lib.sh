@@ -260,10 +260,12 @@ compare() {
 	local without=(timeout -k 5 100 "$@") with=(timeout -k 5 100 env LD_PRELOAD="$shim" "$@")
 	# The braces keep the shell's own remarks on killed commands away.
 	if [ -n "${side_by_side:-}" ]; then
+		# A shell's background ignores what is not ignored otherwise.
+		local as_before=(env --default-signal=INT,QUIT)
 		{
-			"${without[@]}" </dev/null >"$T/$name-plain.out" 2>"$T/$name-plain.err" &
+			"${as_before[@]}" "${without[@]}" </dev/null >"$T/$name-plain.out" 2>"$T/$name-plain.err" &
 			first=$!
-			"${with[@]}" </dev/null >"$T/$name.out" 2>"$T/$name.err" &
+			"${as_before[@]}" "${with[@]}" </dev/null >"$T/$name.out" 2>"$T/$name.err" &
 			second=$!
 			wait $first
 			plain=$?

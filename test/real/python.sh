@@ -11,7 +11,7 @@ run_tests() {
 
 	shift
 	mkdir "$name"
-	(cd "$name" && timeout 250 env TMPDIR="$T/$name" "$@" $python -m test -v "$module" >../"$name.log" 2>&1
+	(cd "$name" && timeout 250 env --default-signal=INT,QUIT TMPDIR="$T/$name" "$@" $python -m test -v "$module" >../"$name.log" 2>&1
 	 echo "status $?" >>../"$name.log")
 	sed -nE 's/^(test[A-Za-z0-9_]* \([A-Za-z0-9_.]*\)).*(ok|FAIL|ERROR|skipped.*)$/\1 \2/p; s/^(status .*)/\1/p;
 		 s/^(Total tests: .*)/\1/p; s/^(ERROR|FAIL): (.*)/\1 \2/p' "$name.log" |
@@ -19,7 +19,7 @@ run_tests() {
 }
 
 for module in test_mmap test_subprocess test_threading test_os; do
-	# Side by side: they sleep most of the time.
+	# Side by side: they sleep most of the time. A shell's background ignores SIGINT.
 	run_tests "plain-$module" &
 	run_tests "shim-$module" LD_PRELOAD="$shim"
 	wait $!
