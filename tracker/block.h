@@ -42,7 +42,7 @@ enum sksm_huge_phase {
 	SKSM_HUGE_NO,		/* small pages, or armed like small pages */
 	SKSM_HUGE_NEW,		/* not looked at */
 	SKSM_HUGE_SAMPLED,	/* a sample of the content was digested at since_ns */
-	SKSM_HUGE_KNOWN,	/* all pages digested and published; the sample is kept */
+	SKSM_HUGE_KNOWN,	/* what can be is digested and published; the sample is kept */
 };
 
 /* Of each page of a block, or 0. A digest has 48 bits (digest.h). */
