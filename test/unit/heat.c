@@ -51,7 +51,9 @@ Test(heat, a_hot_block_is_left_alone_for_longer_and_longer)
 
 	memset(data, 1, BYTES);
 	expect_backing_off(data, PAGES, PAGES / SKSM_BLOCK_PAGES, 1);
-	cr_assert_eq(rig_count(&rig, data, PAGES, RIG_DIGESTED & ~RIG_BIT(UNIQUE)), 0);
+	/* No more than samples, which the last pass may have taken, and digested: the age is 0. */
+	cr_assert_leq(rig_count(&rig, data, PAGES, RIG_DIGESTED),
+		      PAGES / SKSM_BLOCK_PAGES * SAMPLE_PAGES, "%s", rig_states(&rig, data, PAGES));
 	cr_assert_gt(rig.tracker->counters.hot, BYTES / 2);
 }
 
