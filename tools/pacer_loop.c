@@ -10,18 +10,18 @@
 
 #include "demand.h"
 #include "pacer_home.h"
+#include "progress.h"
 #include "pulse.h"
 
 #include "tracker/sys.h"
 
 #define NS_PER_MS 1000000ull
-#define PAGE_BYTES 4096u
 #define STEP_MS 20		/* how often a pulse is checked */
-#define LOOK_MS 250		/* between looks at the records while any process waits */
-/* While none does: processes say so once a second at most. After a rest, rarely: 0.2 ms each. */
+#define LOOK_MS 250		/* between looks at the records while a pulse is due */
+/* While none is: processes say so once a second at most. After a rest, rarely: 0.2 ms each. */
 #define IDLE_MIN_MS 1000u
 #define IDLE_MAX_MS 4000u
-#define IDLE_PART 8		/* of the time that none has waited */
+#define IDLE_PART 8		/* of the time that none was due */
 #define PLACES_MS 2000		/* between searches for directories */
 /* Between searches for processes of containers; or as rarely as one takes so much of the time. */
 #define NESTED_MS 5000
@@ -30,20 +30,13 @@
 #define LOOK_COST_MAX 100	/* a look may take one part in so many of the time */
 
 /*
- * Each scan looks at all that was ever offered, so a few pages that wait are not worth one: they
- * wait until they are one part in CRUMB_PART of it, or for a while: twice as long each time that
- * little came of it.
+ * A few pages that wait (SKSM_CRUMB_PART) do so for a while: twice as long each time that a series
+ * was not worth it, and then so long that more like it take no more than one part in WASTE_PART of
+ * the time.
  */
-#define CRUMB_PART 16
 #define LINGER_MIN_MS 10000u
 #define LINGER_MAX_MS 160000u
-/*
- * Without smart scan ksmd needs two scans before it merges a page and a third to settle; one was
- * under way. Where so many together merged less than one part in FRUIT_PART of what waits, or of
- * what would be worth a pulse, the rest is not worth more of them now.
- */
-#define FRUITLESS_SCANS 4
-#define FRUIT_PART 32
+#define WASTE_PART 200
 #define BACKOFF_MIN_MS 1000
 #define BACKOFF_MAX_MS 8000
 
@@ -60,7 +53,7 @@ struct pacer {
 	struct sksm_demand demand;
 	uint64_t look_ns;		/* when it was taken */
 	uint64_t look_cost_ns;
-	uint64_t waited_ns;		/* when a process was last seen to wait */
+	uint64_t due_ns;		/* when a pulse was last due */
 	struct sksm_pulse pulse;
 	struct sksm_pacer_stats before;	/* of the pacers before us */
 	uint64_t stats_ns;
@@ -69,12 +62,12 @@ struct pacer {
 	uint64_t rested_ns;		/* when the last series ended */
 	unsigned int backoff_ms;
 	unsigned int linger_ms;
+	uint64_t waste_ns;		/* ksmd's CPU time of the last, where it was not worth it */
 	int error;			/* that kept the last pulse from starting */
 	/* The series of pulses under way: they are interrupted when the budget is used up. */
 	bool series;
-	bool fruitful;
-	uint64_t progress;
-	uint64_t progress_scan;
+	struct sksm_progress progress;
+	uint64_t ksmd_before_ns;	/* ksmd's CPU time when it began */
 };
 
 static void signals_to_take(sigset_t *ret)
@@ -153,8 +146,6 @@ static void look(struct pacer *pacer)
 	}
 	sksm_demand_look(&pacer->places, &pacer->nested, pacer->served_ns, &pacer->demand);
 	pacer->look_ns = now();
-	if (pacer->demand.pending_bytes || !pacer->waited_ns)
-		pacer->waited_ns = pacer->look_ns;
 	pacer->look_cost_ns = sksm_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_ns;
 }
 
@@ -169,70 +160,30 @@ static void write_stats(struct pacer *pacer)
 	pacer->stats_ns = now();
 }
 
-/* Changes whenever ksmd has merged something. */
-static uint64_t merged_now(void)
-{
-	return sksm_ksmd_counter("pages_sharing") + sksm_ksmd_counter("pages_shared") +
-	       sksm_ksmd_counter("ksm_zero_pages");
-}
-
-static void note_progress(struct pacer *pacer)
-{
-	pacer->progress = merged_now();
-	pacer->progress_scan = sksm_ksmd_counter("full_scans");
-}
-
-/*
- * What ksmd looks at in each scan, as the kernel counts it, but not what is left of processes that
- * have gone: that shows only in the records, which in turn may say anything.
- */
-static uint64_t scanned_bytes(const struct pacer *pacer)
-{
-	uint64_t counted = (merged_now() + sksm_ksmd_counter("pages_unshared") +
-			    sksm_ksmd_counter("pages_volatile")) * PAGE_BYTES;
-
-	return counted < pacer->demand.offered_bytes ? counted : pacer->demand.offered_bytes;
-}
-
-/* True where ksmd had all the scans that could help, and little came of them. */
-static bool is_fruitless(struct pacer *pacer)
-{
-	uint64_t scanned = scanned_bytes(pacer), merged = merged_now();
-	uint64_t waits = pacer->demand.pending_bytes < scanned ? pacer->demand.pending_bytes :
-			 scanned;
-	uint64_t least = (waits > scanned / CRUMB_PART ? waits : scanned / CRUMB_PART) /
-			 PAGE_BYTES / FRUIT_PART + 1;
-
-	/* Processes end, and merges are undone. */
-	if (merged < pacer->progress)
-		pacer->progress = merged;
-	if (merged >= pacer->progress + least) {
-		pacer->fruitful = true;
-		note_progress(pacer);
-		return false;
-	}
-	return sksm_ksmd_counter("full_scans") - pacer->progress_scan >= FRUITLESS_SCANS;
-}
-
 /*
  * Everything that was pending is merged, or has had its scans (@served). Those who keep asking
  * although their memory does not merge wait longer each time.
  */
 static void finish_series(struct pacer *pacer, bool served)
 {
+	uint64_t cost_ns = pacer->pulse.ksmd_cpu_ns - pacer->ksmd_before_ns;
+	bool worth = sksm_progress_worth(&pacer->progress, &pacer->demand, cost_ns);
+
 	pacer->series = false;
 	pacer->rested_ns = now();
 	if (served)
 		pacer->served_ns = pacer->rested_ns;
-	if (pacer->fruitful) {
-		pacer->backoff_ms = 0;
+	pacer->waste_ns = worth ? 0 : cost_ns;
+	if (worth)
 		pacer->linger_ms = LINGER_MIN_MS;
+	else if (pacer->linger_ms < LINGER_MAX_MS)
+		pacer->linger_ms *= 2;
+	if (pacer->progress.fruitful) {
+		pacer->backoff_ms = 0;
 	} else if (served) {
 		pacer->backoff_ms = pacer->backoff_ms ? pacer->backoff_ms * 2 : BACKOFF_MIN_MS;
 		if (pacer->backoff_ms > BACKOFF_MAX_MS)
 			pacer->backoff_ms = BACKOFF_MAX_MS;
-		if (pacer->linger_ms < LINGER_MAX_MS)
-			pacer->linger_ms *= 2;
 		pacer->hold_ns = pacer->served_ns + pacer->backoff_ms * NS_PER_MS;
 	}
 }
@@ -251,7 +202,7 @@ static bool check_pulse(struct pacer *pacer)
 	default:
 		break;
 	}
-	if (is_fruitless(pacer)) {
+	if (sksm_progress_fruitless(&pacer->progress, &pacer->demand)) {
 		finish_series(pacer, true);
 		return false;
 	}
@@ -277,8 +228,8 @@ static bool start_pulse(struct pacer *pacer)
 	}
 	if (!pacer->series) {
 		pacer->series = true;
-		pacer->fruitful = false;
-		note_progress(pacer);
+		pacer->ksmd_before_ns = pacer->pulse.ksmd_cpu_ns;
+		sksm_progress_begin(&pacer->progress);
 	}
 	return true;
 }
@@ -303,20 +254,23 @@ static bool run_pulse(struct pacer *pacer)
 static bool is_worth_a_pulse(const struct pacer *pacer)
 {
 	const struct sksm_demand *demand = &pacer->demand;
+	uint64_t linger_ns = pacer->linger_ms * NS_PER_MS;
 
+	if (linger_ns < pacer->waste_ns * WASTE_PART)
+		linger_ns = pacer->waste_ns * WASTE_PART;
 	return demand->pending_bytes &&
-	       (pacer->series || demand->pending_bytes >= scanned_bytes(pacer) / CRUMB_PART ||
-		now() - pacer->rested_ns >= pacer->linger_ms * NS_PER_MS);
+	       (pacer->series || now() - pacer->rested_ns >= linger_ns ||
+		demand->pending_bytes >= sksm_progress_scanned(demand) / SKSM_CRUMB_PART);
 }
 
-static unsigned int next_look_ms(const struct pacer *pacer)
+static unsigned int next_look_ms(struct pacer *pacer, bool due)
 {
-	uint64_t cost_ms = pacer->look_cost_ns * LOOK_COST_MAX / NS_PER_MS;
-	uint64_t ms = (now() - pacer->waited_ns) / NS_PER_MS / IDLE_PART;
+	uint64_t cost_ms = pacer->look_cost_ns * LOOK_COST_MAX / NS_PER_MS, ms;
 
-	ms = ms < IDLE_MIN_MS ? IDLE_MIN_MS : ms > IDLE_MAX_MS ? IDLE_MAX_MS : ms;
-	if (pacer->demand.pending_bytes)
-		ms = LOOK_MS;
+	if (due || !pacer->due_ns)
+		pacer->due_ns = now();
+	ms = (now() - pacer->due_ns) / NS_PER_MS / IDLE_PART;
+	ms = due ? LOOK_MS : ms < IDLE_MIN_MS ? IDLE_MIN_MS : ms > IDLE_MAX_MS ? IDLE_MAX_MS : ms;
 	return cost_ms > 60000 ? 60000 : (unsigned int)(cost_ms > ms ? cost_ms : ms);
 }
 
@@ -335,6 +289,7 @@ static int loop(struct pacer *pacer, bool once)
 {
 	for (;;) {
 		unsigned int sleep_ms;
+		bool due;
 
 		look(pacer);
 		/* What was left when the budget was used up may have gone since. */
@@ -345,10 +300,9 @@ static int loop(struct pacer *pacer, bool once)
 				warnx("%s", once_obstacle());
 			return EXIT_SUCCESS;
 		}
-		sleep_ms = next_look_ms(pacer);
-		if ((once ? pacer->demand.pending_bytes != 0 : is_worth_a_pulse(pacer)) &&
-		    now() >= pacer->hold_ns &&
-		    sksm_pulse_ready(&pacer->pulse)) {
+		due = once ? pacer->demand.pending_bytes != 0 : is_worth_a_pulse(pacer);
+		sleep_ms = next_look_ms(pacer, due);
+		if (due && now() >= pacer->hold_ns && sksm_pulse_ready(&pacer->pulse)) {
 			if (run_pulse(pacer))
 				return EXIT_SUCCESS;
 			if (once && pacer->error)

@@ -23,6 +23,11 @@
 
 #define BURST_NS 1000000000ll	/* what an idle bucket holds: one second of ksmd */
 #define START_NS 200000000ll	/* begin with no less: a pulse costs a dozen system calls */
+/*
+ * Between readings of all settings, which show what the watch does not see: writes through another
+ * mount of sysfs, a container's. At the end of a pulse they are read in any case.
+ */
+#define VALUES_NS 250000000ull
 
 int sksm_pulse_init(struct sksm_pulse *pulse, int home_fd, unsigned int cpu_percent)
 {
@@ -157,7 +162,7 @@ int sksm_pulse_start(struct sksm_pulse *pulse)
  * A setting that somebody else wrote is his: make it look as if we had not touched it, so that it
  * stays. The state file follows, should we be killed.
  */
-static bool give_up_foreign(struct sksm_pulse *pulse)
+static bool give_up_foreign(struct sksm_pulse *pulse, bool by_value)
 {
 	bool written[SKSM_KSMD_SETTINGS], any = false;
 	int i;
@@ -168,7 +173,8 @@ static bool give_up_foreign(struct sksm_pulse *pulse)
 	for (i = 0; i < SKSM_KSMD_SETTINGS; i++) {
 		char now[SKSM_KSMD_VALUE_MAX];
 
-		if (!written[i] && !sksm_ksmd_get(i, now) && strcmp(now, pulse->ours.value[i]))
+		if (by_value && !written[i] && !sksm_ksmd_get(i, now) &&
+		    strcmp(now, pulse->ours.value[i]))
 			written[i] = true;
 		if (!written[i])
 			continue;
@@ -180,8 +186,13 @@ static bool give_up_foreign(struct sksm_pulse *pulse)
 
 enum sksm_pulse_state sksm_pulse_check(struct sksm_pulse *pulse)
 {
+	bool by_value;
+
 	settle(pulse);
-	if (give_up_foreign(pulse))
+	by_value = pulse->watch_fd < 0 || pulse->filled_ns - pulse->values_ns >= VALUES_NS;
+	if (by_value)
+		pulse->values_ns = pulse->filled_ns;
+	if (give_up_foreign(pulse, by_value))
 		return SKSM_PULSE_FOREIGN;
 	return pulse->tokens_ns <= 0 ? SKSM_PULSE_DEBT : SKSM_PULSE_FINE;
 }
@@ -191,12 +202,12 @@ int sksm_pulse_stop(struct sksm_pulse *pulse)
 	struct sksm_ksmd_settings stopped = pulse->ours;
 	int error, rest_error;
 
-	give_up_foreign(pulse);
+	give_up_foreign(pulse, true);
 	strcpy(stopped.value[SKSM_KSMD_RUN], pulse->original.value[SKSM_KSMD_RUN]);
 	error = sksm_ksmd_put_back(&stopped, &pulse->ours);
 	/* That waited for the end of a batch, time enough for somebody to write the others. */
 	pulse->ours = stopped;
-	give_up_foreign(pulse);
+	give_up_foreign(pulse, true);
 	rest_error = sksm_ksmd_put_back(&pulse->original, &pulse->ours);
 	error = error ? error : rest_error;
 	settle(pulse);

@@ -29,6 +29,7 @@ struct sksm_pulse {
 	uint64_t ksmd_seen_ns;	/* ksmd's CPU time then, during a pulse */
 	uint64_t ksmd_cpu_ns;	/* of all pulses */
 	uint64_t pulses;
+	uint64_t values_ns;	/* when all settings were last read */
 	bool own_run;		/* the next word of a write to "run" is about our own */
 	const char *failed;	/* what sksm_pulse_start could not write: a static path */
 };

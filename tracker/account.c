@@ -24,8 +24,10 @@
 #define AUDIT_MANY_PAGES 256
 /* Shared memory is counted once in so many passes. */
 #define SHARED_EVERY_PASSES 16
-/* Reading the whole table takes 1 % of the time at most. */
+/* Reading the whole table takes 1 % of the time at most; and is rare where little changed. */
 #define FRAMES_FACTOR 100
+#define FRAMES_CHANGED_PART 64
+#define FRAMES_LATER_NS 8000000000ull
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -128,6 +130,18 @@ void sksm_account_audit(struct sksm_tracker *tracker, uint64_t waiting_pages)
 	audit->cost_ns = sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns;
 }
 
+uint64_t sksm_account_offerable(const struct sksm_tracker *tracker)
+{
+	uint64_t pages = tracker->blocks.total[SKSM_PAGE_TWIN];
+	struct sksm_block *block, *next;
+
+	if (pages)
+		HASH_ITER(hh, tracker->blocks.table, block, next)
+			if (block->huge != SKSM_HUGE_NO)
+				pages -= block->count[SKSM_PAGE_TWIN];
+	return pages;
+}
+
 static void count_blocks(struct sksm_tracker *tracker, struct sksm_counters *counters)
 {
 	uint64_t hot = 0, huge = 0, kept = 0;
@@ -228,6 +242,18 @@ static void count_merged(struct sksm_tracker *tracker, struct sksm_counters *cou
 	counters->debt = counters->merged;
 }
 
+/* Are the frames of the domain to be counted anew? */
+static bool are_frames_due(const struct sksm_tracker *tracker, uint64_t members)
+{
+	uint64_t changes = tracker->blocks.changes - tracker->frames_changes;
+	uint64_t pages = tracker->counters.resident / SKSM_PAGE_BYTES;
+
+	if (tracker->now_ns < tracker->next_frames_ns || !tracker->index_open)
+		return false;
+	return tracker->frames_members != members || changes * FRAMES_CHANGED_PART > pages ||
+	       (changes && tracker->now_ns >= tracker->frames_ns + FRAMES_LATER_NS);
+}
+
 /* What all duplicates would free: but for those in huge pages, and one frame of each content. */
 static void count_possible(struct sksm_tracker *tracker, struct sksm_counters *counters)
 {
@@ -235,13 +261,12 @@ static void count_possible(struct sksm_tracker *tracker, struct sksm_counters *c
 	uint64_t members = tracker->index_open ? tracker->index.alive_hash : 0, cpu_ns;
 	int64_t frames;
 
-	if (tracker->now_ns >= tracker->next_frames_ns && tracker->index_open &&
-	    (tracker->frames_changes != tracker->blocks.changes ||
-	     tracker->frames_members != members)) {
+	if (are_frames_due(tracker, members)) {
 		cpu_ns = sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 		frames = sksm_index_count_frames(&tracker->index);
 		cpu_ns = sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns;
 		tracker->next_frames_ns = tracker->now_ns + FRAMES_FACTOR * cpu_ns;
+		tracker->frames_ns = tracker->now_ns;
 		tracker->frames_changes = tracker->blocks.changes;
 		tracker->frames_members = members;
 		if (frames >= 0)

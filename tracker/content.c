@@ -145,7 +145,7 @@ static unsigned int count_ripe(const struct sksm_tracker *tracker, const struct 
 	unsigned int ripe = 0;
 
 	if (block->huge != SKSM_HUGE_NO)
-		return tracker->now_ns >= block->next_arm_ns ? SKSM_BLOCK_PAGES : 0;
+		return tracker->now_ns >= block->next_arm_ns ? sksm_huge_to_read(block) : 0;
 	if (!block->count[SKSM_PAGE_ARMED] && !block->undigested)
 		return 0;
 	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)

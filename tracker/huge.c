@@ -104,6 +104,16 @@ static void give_up_huge(struct sksm_tracker *tracker, struct sksm_block *block)
 		sksm_block_set(&tracker->blocks, block, page, block->state[page]);
 }
 
+unsigned int sksm_huge_to_read(const struct sksm_block *block)
+{
+	unsigned int pages = SKSM_BLOCK_PAGES / SAMPLE_STRIDE;
+
+	if (block->huge == SKSM_HUGE_KNOWN)
+		return pages + block->count[SKSM_PAGE_LOOSE];
+	/* Of a block whose content changed before, the sample alone is likely to be read. */
+	return block->huge == SKSM_HUGE_SAMPLED && !block->level ? SKSM_BLOCK_PAGES : pages;
+}
+
 void sksm_huge_step(struct sksm_tracker *tracker, struct sksm_block *block)
 {
 	uint64_t sample;

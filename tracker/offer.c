@@ -346,16 +346,19 @@ static void maintain(struct sksm_tracker *tracker)
 
 void sksm_offer_pass(struct sksm_tracker *tracker)
 {
+	uint64_t waiting;
+
 	if (tracker->engine == SKSM_ENGINE_SKSM)
 		sksm_sync_pass(tracker);
 	if (tracker->engine != SKSM_ENGINE_KSM)
 		return;
 	read_full_scans(tracker);
 	maintain(tracker);
-	if (!tracker->blocks.total[SKSM_PAGE_TWIN])
+	waiting = sksm_account_offerable(tracker);
+	if (!waiting)
 		return;
 	/* A mapping may have been locked or marked since it was digested. */
-	sksm_account_audit(tracker, tracker->blocks.total[SKSM_PAGE_TWIN]);
+	sksm_account_audit(tracker, waiting);
 	if (sksm_tracker_audited(tracker))
 		offer_all(tracker);
 }

@@ -272,6 +272,7 @@ void sksm_sync_pass(struct sksm_tracker *tracker)
 {
 	struct sksm_block *block, *next;
 	bool behind = is_behind(tracker);
+	uint64_t waiting;
 
 	if (!tracker->sync.batch_pages)
 		tracker->sync.batch_pages = FIRST_BATCH_PAGES;
@@ -280,10 +281,11 @@ void sksm_sync_pass(struct sksm_tracker *tracker)
 	HASH_ITER(hh, tracker->blocks.table, block, next)
 		if (is_due(tracker, block) || (behind && block->count[SKSM_PAGE_REFUSED]))
 			follow_up(tracker, block);
-	if (!tracker->blocks.total[SKSM_PAGE_TWIN] || tracker->now_ns < tracker->sync.retry_ns)
+	waiting = sksm_account_offerable(tracker);
+	if (!waiting || tracker->now_ns < tracker->sync.retry_ns)
 		return;
 	/* A mapping may have been locked or marked since it was digested. */
-	sksm_account_audit(tracker, tracker->blocks.total[SKSM_PAGE_TWIN]);
+	sksm_account_audit(tracker, waiting);
 	if (sksm_tracker_audited(tracker))
 		offer_all(tracker);
 }

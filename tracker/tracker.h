@@ -72,6 +72,7 @@ struct sksm_tracker {
 	uint64_t frames;	/* sksm_index_count_frames, when it was last asked */
 	uint64_t frames_changes;	/* sksm_blocks.changes then */
 	uint64_t frames_members;	/* sksm_index.alive_hash then */
+	uint64_t frames_ns;		/* when they were counted */
 	uint64_t next_frames_ns;
 	uint64_t changes_seen;	/* sksm_blocks.changes as of the end of the last pass */
 	uint64_t changed_ns;	/* when more than a few pages had changed */
@@ -202,6 +203,9 @@ void sksm_twins_flush(struct sksm_tracker *tracker);
 /* huge.c: one step for a block that is a huge page left whole. */
 void sksm_huge_step(struct sksm_tracker *tracker, struct sksm_block *block);
 
+/* huge.c: how many pages the next step for a block is likely to read. */
+unsigned int sksm_huge_to_read(const struct sksm_block *block);
+
 /* Half of the pages must have a twin, a quarter where memory is short. */
 static inline bool sksm_huge_is_worth_splitting(const struct sksm_tracker *tracker,
 						const struct sksm_block *block)
@@ -219,6 +223,9 @@ void sksm_offer_pass(struct sksm_tracker *tracker);
  * sooner, since it walks all page tables of the process.
  */
 void sksm_account_audit(struct sksm_tracker *tracker, uint64_t waiting_pages);
+
+/* account.c: twins that may be offered: pages in huge pages are not, before those are given up. */
+uint64_t sksm_account_offerable(const struct sksm_tracker *tracker);
 
 /* account.c: fill in the counters. */
 void sksm_account_pass(struct sksm_tracker *tracker);

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#include "progress.h"
+
+#include "ksmd.h"
+
+#define PAGE_BYTES 4096u
+/*
+ * Without smart scan ksmd needs two scans before it merges a page and a third to settle; one was
+ * under way. Where so many together merged less than one part in FRUIT_PART of what waits, or of
+ * what would be worth a pulse, the rest is not worth more of them now.
+ */
+#define FRUITLESS_SCANS 4
+#define FRUIT_PART 32
+/* A merge takes about 15 us. With the scans around it a page may take so much, or all together. */
+#define PAGE_WORTH_NS 100000u
+#define CHEAP_NS 50000000u
+
+/* Changes whenever ksmd has merged something. */
+static uint64_t merged_now(void)
+{
+	return sksm_ksmd_counter("pages_sharing") + sksm_ksmd_counter("pages_shared") +
+	       sksm_ksmd_counter("ksm_zero_pages");
+}
+
+/*
+ * As the kernel counts it, but not what is left of processes that have gone: that shows only in
+ * the records, which in turn may say anything.
+ */
+static uint64_t scanned_bytes(const struct sksm_demand *demand, uint64_t merged)
+{
+	uint64_t counted = (merged + sksm_ksmd_counter("pages_unshared") +
+			    sksm_ksmd_counter("pages_volatile")) * PAGE_BYTES;
+
+	return counted < demand->offered_bytes ? counted : demand->offered_bytes;
+}
+
+uint64_t sksm_progress_scanned(const struct sksm_demand *demand)
+{
+	return scanned_bytes(demand, merged_now());
+}
+
+void sksm_progress_begin(struct sksm_progress *progress)
+{
+	*progress = (struct sksm_progress){
+		.merged = merged_now(),
+		.scan = sksm_ksmd_counter("full_scans"),
+	};
+	progress->judged_scan = progress->scan;
+}
+
+/* Count in what was merged since the last time, where it is worth mention. */
+static bool count_fruit(struct sksm_progress *progress, const struct sksm_demand *demand)
+{
+	uint64_t merged = merged_now(), scanned = scanned_bytes(demand, merged);
+	uint64_t crumbs = scanned / SKSM_CRUMB_PART;
+	uint64_t waits = demand->pending_bytes < scanned ? demand->pending_bytes : scanned;
+	uint64_t least = (waits > crumbs ? waits : crumbs) / PAGE_BYTES / FRUIT_PART + 1;
+
+	/* Processes end, and merges are undone. */
+	if (merged < progress->merged)
+		progress->merged = merged;
+	if (merged < progress->merged + least)
+		return false;
+	progress->gained += merged - progress->merged;
+	progress->merged = merged;
+	progress->fruitful = true;
+	return true;
+}
+
+bool sksm_progress_fruitless(struct sksm_progress *progress, const struct sksm_demand *demand)
+{
+	uint64_t scan = sksm_ksmd_counter("full_scans");
+
+	if (scan == progress->judged_scan)
+		return false;
+	progress->judged_scan = scan;
+	if (count_fruit(progress, demand))
+		progress->scan = scan - 1;
+	return scan - progress->scan >= FRUITLESS_SCANS;
+}
+
+bool sksm_progress_worth(struct sksm_progress *progress, const struct sksm_demand *demand,
+			 uint64_t ksmd_cpu_ns)
+{
+	count_fruit(progress, demand);
+	return progress->fruitful &&
+	       (ksmd_cpu_ns <= CHEAP_NS || ksmd_cpu_ns / PAGE_WORTH_NS <= progress->gained);
+}
