@@ -134,39 +134,45 @@ static bool continues(const struct mapping *before, const struct mapping *next)
 	       before->inode == next->inode && strcmp(before->perms, next->perms) == 0;
 }
 
+static bool is_wanted(uint64_t entry)
+{
+	return (entry & (PM_PRESENT | PM_FILE)) == PM_PRESENT;
+}
+
+/* @count pages from @start, all there. Nothing else is read: that would bring in what is not. */
+static void collect_run(struct pages *pages, uint32_t process, int mem, uint64_t start,
+			const uint64_t *entry, unsigned int count, bool large)
+{
+	static unsigned char content[CHUNK_PAGES][PAGE_BYTES];
+	ssize_t length = large ? pread(mem, content, count * (size_t)PAGE_BYTES, (off_t)start) : 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		struct page *page = add_page(pages);
+
+		page->pfn = entry[i] & PM_PFN;
+		page->process = process;
+		page->large = length >= (ssize_t)((i + 1) * PAGE_BYTES);
+		if (page->large)
+			page->digest = XXH3_128bits(content[i], PAGE_BYTES);
+	}
+}
+
 static void collect_chunk(struct pages *pages, uint32_t process, int pagemap, int mem,
 			  uint64_t start, unsigned int count, bool large)
 {
-	static unsigned char content[CHUNK_PAGES][PAGE_BYTES];
 	static uint64_t entry[CHUNK_PAGES];
 	ssize_t length = pread(pagemap, entry, count * sizeof(entry[0]),
 			       (off_t)(start / PAGE_BYTES * sizeof(entry[0])));
-	unsigned int first = count, last = 0;
+	unsigned int first = 0, end;
 
 	if (length < 0 || (size_t)length != count * sizeof(entry[0]))
 		return;		/* unmapped meanwhile */
-	for (unsigned int i = 0; i < count; i++) {
-		if (!(entry[i] & PM_PRESENT) || (entry[i] & PM_FILE))
-			continue;
-		first = first < i ? first : i;
-		last = i;
-	}
-	if (first == count)
-		return;
-	if (large)
-		length = pread(mem, content[first], (last - first + 1) * (size_t)PAGE_BYTES,
-			       (off_t)(start + first * (uint64_t)PAGE_BYTES));
-	for (unsigned int i = first; i <= last; i++) {
-		struct page *page;
-
-		if (!(entry[i] & PM_PRESENT) || (entry[i] & PM_FILE))
-			continue;
-		page = add_page(pages);
-		page->pfn = entry[i] & PM_PFN;
-		page->process = process;
-		page->large = large && length >= (ssize_t)((i - first + 1) * PAGE_BYTES);
-		if (page->large)
-			page->digest = XXH3_128bits(content[i], PAGE_BYTES);
+	for (; first < count; first = end + 1) {
+		for (end = first; end < count && is_wanted(entry[end]); end++)
+			;
+		if (end > first)
+			collect_run(pages, process, mem, start + first * (uint64_t)PAGE_BYTES,
+				    entry + first, end - first, large);
 	}
 }
 

@@ -150,21 +150,22 @@ int sksm_estimate_open(struct sksm_estimate_target *target, pid_t pid,
 	return error ? error : find_huge(target);
 }
 
-/* Reading memory asks for more than reading maps: try it. */
+static int end_walk(void *arg, const struct sksm_pages_area *area, uint64_t address,
+		    const unsigned char *bytes, const uint64_t *entries, unsigned int count)
+{
+	(void)arg, (void)area, (void)address, (void)bytes, (void)entries, (void)count;
+	return 1;
+}
+
+/*
+ * Reading memory asks for more than reading maps: try it, with pages that are there. To read
+ * others would bring them in.
+ */
 static int try_reading(const struct sksm_pages *pages)
 {
-	unsigned char page[SKSM_PAGE_BYTES];
-	size_t i;
+	int error = sksm_pages_walk(pages, end_walk, NULL);
 
-	for (i = 0; i < pages->count; i++) {
-		if (!pages->areas[i].rss || !pages->areas[i].mergeable)
-			continue;
-		if (sksm_pages_read(pages, pages->areas[i].start, page))
-			return 0;
-		if (errno != EFAULT && errno != EIO)
-			return -errno;
-	}
-	return 0;
+	return error < 0 ? error : 0;
 }
 
 bool sksm_estimate_refuses(pid_t pid, char *ret, size_t size)

@@ -54,6 +54,30 @@ estimated "go" '.go and (.verdict | startswith("go: 32M of 56M"))'
 check "for people, with --pid twice" grep -q '^would be freed: 16M' words
 check "one line at the end" grep -q '^go: 16M of 32M (50 %) would be freed in about' words
 check "no progress where nobody looks" test ! -s words.err
+# Of it the pages 0 and 2 were never touched. Some kernels have no zero page to show to who reads
+# them.
+start holey "$python" -c '
+import ctypes, mmap, time
+m = mmap.mmap(-1, 16 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+m.madvise(mmap.MADV_NOHUGEPAGE)
+for page in (1, *range(3, len(m) >> 12)):
+    m[page << 12] = page & 255
+print(ctypes.addressof(ctypes.c_char.from_buffer(m)) >> 12, flush=True)
+time.sleep(100)'
+holey=$pid
+wait_until 20 test -s holey.out || fail "holey is not ready"
+# Which of its first four pages are in memory or in swap.
+has_holes() {
+	dd if="/proc/$holey/pagemap" bs=8 skip="$(cat holey.out)" count=4 2>dd.err |
+		od -An -v -tx8 -w8 | while read -r entry; do echo $((0x$entry >> 62 & 3)); done |
+		tr -d '\n' | grep -qx '0[1-3]0[1-3]'
+}
+check "two pages were never touched" has_holes
+SKSM_THRESHOLD=8M "${estimate[@]}" --pid "$holey" >/dev/null || flunk "--estimate of memory with holes"
+check "they are not brought in by reading" has_holes
+"$frames" "$holey" >/dev/null
+check "nor by counting frames" has_holes
+kill "$holey"
 SKSM_THRESHOLD=64M "${estimate[@]}" --json --pid "$a" "$b" >estimate.json
 estimated "a larger threshold" '.total.resident == 0 and (.go | not)'
 "${estimate[@]}" --json --pid "$unique" "$a" >estimate.json
