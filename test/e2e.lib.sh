@@ -32,19 +32,16 @@ count_frames() {
 	"$frames" "${holders[@]}" || fail "frames"
 }
 
-# How soon memory is freed is measured by test/bench/run; here, on a shared machine, only how much.
-patience=$((slow > 4 ? slow : 4))
-
 # savings_grow SECONDS PERCENT: of what a perfect merger would free.
 savings_grow() {
 	local begin=$SECONDS
 
-	if ! slow=$patience wait_until "$1" "$frames" --min-saved-percent "$2" "${holders[@]}"; then
+	if ! wait_until "$1" "$frames" --min-saved-percent "$2" "${holders[@]}"; then
 		"$frames" "${holders[@]}"
 		json '.total' | tr -d '\n'
 		json '.processes[]' | jq -c 'del(.command)'
 		ksm_settings | tr '\n' ' '
-		fail "less than $2 % of what is possible is freed after $(($1 * patience)) s: $("$frames" "${holders[@]}")"
+		fail "less than $2 % of what is possible is freed after $(($1 * slow)) s: $("$frames" "${holders[@]}")"
 	fi
 	pass "$2 % freed after about $((SECONDS - begin)) s: $("$frames" "${holders[@]}")"
 }

@@ -67,8 +67,7 @@ freed() {
 	for name; do
 		list+=("${pid_of[$name]}")
 	done
-	slow=$patience check "$text: freed" wait_until "$seconds" "$frames" --min-saved-percent "$percent" \
-		"${list[@]}"
+	check "$text: freed" wait_until "$seconds" "$frames" --min-saved-percent "$percent" "${list[@]}"
 	"$frames" "${list[@]}"
 }
 
