@@ -106,12 +106,12 @@ static void give_up_huge(struct sksm_tracker *tracker, struct sksm_block *block)
 
 unsigned int sksm_huge_to_read(const struct sksm_block *block)
 {
-	unsigned int pages = SKSM_BLOCK_PAGES / SAMPLE_STRIDE;
+	unsigned int sample = SKSM_BLOCK_PAGES / SAMPLE_STRIDE;
 
 	if (block->huge == SKSM_HUGE_KNOWN)
-		return pages + block->count[SKSM_PAGE_LOOSE];
-	/* Of a block whose content changed before, the sample alone is likely to be read. */
-	return block->huge == SKSM_HUGE_SAMPLED && !block->level ? SKSM_BLOCK_PAGES : pages;
+		return sample + block->count[SKSM_PAGE_LOOSE];
+	/* Where the content changed before, it is likely to have changed again. */
+	return block->huge == SKSM_HUGE_SAMPLED && block->level ? sample : SKSM_BLOCK_PAGES;
 }
 
 void sksm_huge_step(struct sksm_tracker *tracker, struct sksm_block *block)

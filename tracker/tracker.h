@@ -203,7 +203,7 @@ void sksm_twins_flush(struct sksm_tracker *tracker);
 /* huge.c: one step for a block that is a huge page left whole. */
 void sksm_huge_step(struct sksm_tracker *tracker, struct sksm_block *block);
 
-/* huge.c: how many pages the next step for a block is likely to read. */
+/* huge.c: how many pages wait for the next step for a block. */
 unsigned int sksm_huge_to_read(const struct sksm_block *block);
 
 /* Half of the pages must have a twin, a quarter where memory is short. */

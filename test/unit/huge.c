@@ -112,6 +112,42 @@ Test(huge, a_few_twins_are_no_reason_to_give_one_up)
 	cr_assert_eq(rig.tracker->counters.offered, 0);
 }
 
+/* When the first of the huge pages is looked at again. */
+static uint64_t next_look_ns(const char *p)
+{
+	uint64_t first_ns = UINT64_MAX;
+
+	for (unsigned int i = 0; i < COUNT; i++)
+		if (rig_block(&rig, p + i * HUGE)->next_arm_ns < first_ns)
+			first_ns = rig_block(&rig, p + i * HUGE)->next_arm_ns;
+	return first_ns;
+}
+
+/* They are offered to nobody, so nothing has to be known of their mappings before the next look. */
+Test(huge, twins_in_one_that_is_kept_are_no_reason_for_an_audit)
+{
+	const char *const variables[] = { "SKSM_ENGINE=ksm", NULL };
+	uint64_t end_ms = unit_now_ms() + RIG_DEADLINE_MS;
+	unsigned int quiet = 0;
+	char *p;
+
+	rig_start(&rig, variables);
+	p = make_huge(200);
+	pass_until_judged(p);
+	cr_assert(rig_pass_until(&rig, p, BYTES / PAGE, RIG_BIT(TWIN), COUNT * 200), "%s",
+		  rig_states(&rig, p, BYTES / PAGE));
+	while (quiet < 5 && unit_now_ms() < end_ms) {
+		uint64_t look_ns = next_look_ns(p), done_ns = rig.tracker->audit.done_ns;
+
+		rig_pass(&rig, 1);
+		if (rig.tracker->now_ns >= look_ns)
+			continue;
+		cr_assert_eq(rig.tracker->audit.done_ns, done_ns);
+		quiet++;
+	}
+	cr_assert_eq(quiet, 5);
+}
+
 Test(huge, given_up_where_half_of_it_has_twins)
 {
 	const char *const variables[] = { "SKSM_ENGINE=ksm", NULL };
