@@ -75,7 +75,7 @@ has_holes() {
 check "two pages were never touched" has_holes
 SKSM_THRESHOLD=8M "${estimate[@]}" --pid "$holey" >/dev/null || flunk "--estimate of memory with holes"
 check "they are not brought in by reading" has_holes
-"$frames" "$holey" >/dev/null
+"$frames" "$holey" >/dev/null || flunk "frames of memory with holes"
 check "nor by counting frames" has_holes
 kill "$holey"
 SKSM_THRESHOLD=64M "${estimate[@]}" --json --pid "$a" "$b" >estimate.json
