@@ -11,7 +11,7 @@
  */
 #define FRUITLESS_SCANS 4
 #define FRUIT_PART 32
-/* A merge takes about 15 us. With the scans around it a page may take so much, or all together. */
+/* A merge takes about 10 us. With the scans around it a page may take so much, or all together. */
 #define PAGE_WORTH_NS 100000u
 #define CHEAP_NS 50000000u
 
