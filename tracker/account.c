@@ -2,6 +2,7 @@
 /* Accounting: audits of what the kernel knows, and the counters of the record. */
 #include "tracker.h"
 
+#include <string.h>
 #include <time.h>
 
 #include "compare.h"
@@ -39,16 +40,37 @@ static uint64_t merged_pages(const struct sksm_tracker *tracker)
 	return tracker->blocks.total[SKSM_PAGE_MERGED] + tracker->blocks.total[SKSM_PAGE_ZERO];
 }
 
+/* Set the bits of the pages of @block that lie in @ranges. False: none does. */
+static bool set_bits(const struct sksm_ranges *ranges, const struct sksm_block *block,
+		     uint64_t *bits)
+{
+	uint64_t start = sksm_block_start(block), end = start + SKSM_BLOCK_BYTES, at = start;
+	struct sksm_range range;
+
+	for (; sksm_ranges_clip(ranges, at, end, &range); at = range.end)
+		sksm_bits_set(bits, (range.start >> SKSM_PAGE_SHIFT) % SKSM_BLOCK_PAGES,
+			      ((range.end - 1) >> SKSM_PAGE_SHIFT) % SKSM_BLOCK_PAGES + 1);
+	return at != start;
+}
+
+bool sksm_account_barred(const struct sksm_tracker *tracker, const struct sksm_block *block,
+			 uint64_t *ret_bits)
+{
+	bool any;
+
+	memset(ret_bits, 0, SKSM_BLOCK_WORDS * sizeof(*ret_bits));
+	any = set_bits(&tracker->audit.foreign, block, ret_bits);
+	if (!tracker->options->merge_sensitive)
+		any |= set_bits(&tracker->audit.sensitive, block, ret_bits);
+	return any;
+}
+
 /* Bring the marks of a block in step with the kernel's: others mark memory too, and fork does. */
 static void sync_marks(struct sksm_tracker *tracker, struct sksm_block *block)
 {
-	uint64_t at = sksm_block_start(block), end = at + SKSM_BLOCK_BYTES;
 	uint64_t marked[SKSM_BLOCK_WORDS] = { 0 }, differ;
-	struct sksm_range range;
 
-	for (; sksm_ranges_clip(&tracker->audit.mergeable, at, end, &range); at = range.end)
-		sksm_bits_set(marked, (range.start >> SKSM_PAGE_SHIFT) % SKSM_BLOCK_PAGES,
-			      ((range.end - 1) >> SKSM_PAGE_SHIFT) % SKSM_BLOCK_PAGES + 1);
+	set_bits(&tracker->audit.mergeable, block, marked);
 	for (unsigned int i = 0; i < SKSM_BLOCK_WORDS; i++) {
 		/* MADV_MERGE leaves no mark: what it was offered is known to us alone. */
 		if (tracker->engine == SKSM_ENGINE_SKSM)
@@ -132,13 +154,20 @@ void sksm_account_audit(struct sksm_tracker *tracker, uint64_t waiting_pages)
 
 uint64_t sksm_account_offerable(const struct sksm_tracker *tracker)
 {
-	uint64_t pages = tracker->blocks.total[SKSM_PAGE_TWIN];
+	uint64_t pages = 0, barred[SKSM_BLOCK_WORDS];
 	struct sksm_block *block, *next;
 
-	if (pages)
-		HASH_ITER(hh, tracker->blocks.table, block, next)
-			if (block->huge != SKSM_HUGE_NO)
-				pages -= block->count[SKSM_PAGE_TWIN];
+	if (!tracker->blocks.total[SKSM_PAGE_TWIN])
+		return 0;
+	HASH_ITER(hh, tracker->blocks.table, block, next) {
+		if (!block->count[SKSM_PAGE_TWIN] || block->huge != SKSM_HUGE_NO)
+			continue;
+		pages += block->count[SKSM_PAGE_TWIN];
+		if (!sksm_account_barred(tracker, block, barred))
+			continue;
+		for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
+			pages -= block->state[page] == SKSM_PAGE_TWIN && sksm_bit(barred, page);
+	}
 	return pages;
 }
 

@@ -156,8 +156,14 @@ static bool is_huge(const struct sksm_tracker *tracker, const struct sksm_block 
 
 bool sksm_compare_may_arm(struct sksm_tracker *tracker, const struct sksm_block *block)
 {
-	sksm_account_audit(tracker, tracker->blocks.total[SKSM_PAGE_LOOSE]);
-	return tracker->audit.done_ns >= tracker->now_ns && sksm_tracker_may_read(tracker, block);
+	uint64_t barred[SKSM_BLOCK_WORDS], waiting = block->count[SKSM_PAGE_LOOSE];
+
+	/* Whether what is sensitive is still so has time. */
+	if (sksm_account_barred(tracker, block, barred))
+		for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
+			waiting -= block->state[page] == SKSM_PAGE_LOOSE && sksm_bit(barred, page);
+	sksm_account_audit(tracker, waiting ? tracker->blocks.total[SKSM_PAGE_LOOSE] : 0);
+	return tracker->audit.done_ns >= tracker->now_ns;
 }
 
 static void arm_page(struct sksm_tracker *tracker, struct sksm_block *block, unsigned int page)
@@ -167,15 +173,16 @@ static void arm_page(struct sksm_tracker *tracker, struct sksm_block *block, uns
 }
 
 static bool is_armable(const struct sksm_tracker *tracker, const struct sksm_block *block,
-		       unsigned int page)
+		       const uint64_t *barred, unsigned int page)
 {
-	return block->state[page] == SKSM_PAGE_LOOSE &&
+	return block->state[page] == SKSM_PAGE_LOOSE && !sksm_bit(barred, page) &&
 	       (tracker->pagemap[page] & (SKSM_PM_PRESENT | SKSM_PM_FILE)) == SKSM_PM_PRESENT;
 }
 
 void sksm_compare_arm(struct sksm_tracker *tracker, struct sksm_block *block, unsigned int from,
 		      unsigned int to)
 {
+	uint64_t barred[SKSM_BLOCK_WORDS];
 	unsigned int page = from;
 
 	if (is_huge(tracker, block)) {
@@ -184,11 +191,12 @@ void sksm_compare_arm(struct sksm_tracker *tracker, struct sksm_block *block, un
 	}
 	if (read_entries(tracker, block->number, from, to))
 		return;
+	sksm_account_barred(tracker, block, barred);
 	while (page < to) {
 		unsigned int count = 0, done;
 
 		while (count < SKSM_COPY_PAGES && page + count < to &&
-		       is_armable(tracker, block, page + count))
+		       is_armable(tracker, block, barred, page + count))
 			count++;
 		done = count ? sksm_content_digest(tracker, block, page, count) : 0;
 		for (unsigned int i = 0; i < done; i++)

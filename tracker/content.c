@@ -5,6 +5,7 @@
  */
 #include "tracker.h"
 
+#include <string.h>
 #include <time.h>
 
 #include "compare.h"
@@ -112,7 +113,8 @@ static unsigned int digest_pages(struct sksm_tracker *tracker, struct sksm_block
 	return count;
 }
 
-static void digest_block(struct sksm_tracker *tracker, struct sksm_block *block)
+static void digest_block(struct sksm_tracker *tracker, struct sksm_block *block,
+			 const uint64_t *barred)
 {
 	unsigned int page = 0;
 
@@ -121,12 +123,8 @@ static void digest_block(struct sksm_tracker *tracker, struct sksm_block *block)
 	while (page < SKSM_BLOCK_PAGES) {
 		unsigned int count = 0, done;
 
-		if (!is_ripe(tracker, block, page)) {
-			page++;
-			continue;
-		}
 		while (count < SKSM_COPY_PAGES && page + count < SKSM_BLOCK_PAGES &&
-		       is_ripe(tracker, block, page + count) &&
+		       !sksm_bit(barred, page + count) && is_ripe(tracker, block, page + count) &&
 		       is_worth_digesting(tracker, block, page + count))
 			count++;
 		if (!count) {
@@ -139,34 +137,53 @@ static void digest_block(struct sksm_tracker *tracker, struct sksm_block *block)
 	block->undigested = false;
 }
 
-/* Pages of a block that wait to be digested. */
-static unsigned int count_ripe(const struct sksm_tracker *tracker, const struct sksm_block *block)
+/* Pages of a block that wait to be digested, and the bits of those that must not be. */
+static unsigned int count_ripe(const struct sksm_tracker *tracker, const struct sksm_block *block,
+			       uint64_t *ret_barred)
 {
 	unsigned int ripe = 0;
 
+	memset(ret_barred, 0, SKSM_BLOCK_WORDS * sizeof(*ret_barred));
 	if (block->huge != SKSM_HUGE_NO)
-		return tracker->now_ns >= block->next_arm_ns ? sksm_huge_to_read(block) : 0;
+		return tracker->now_ns < block->next_arm_ns ||
+		       sksm_account_barred(tracker, block, ret_barred) ?
+		       0 : sksm_huge_to_read(block);
 	if (!block->count[SKSM_PAGE_ARMED] && !block->undigested)
 		return 0;
+	sksm_account_barred(tracker, block, ret_barred);
 	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
-		ripe += is_ripe(tracker, block, page);
+		ripe += !sksm_bit(ret_barred, page) && is_ripe(tracker, block, page);
 	return ripe;
+}
+
+static bool is_any_present(const struct sksm_block *block, const uint64_t *bits)
+{
+	uint64_t any = 0;
+
+	for (int i = 0; i < SKSM_BLOCK_WORDS; i++)
+		any |= bits[i] & block->present[i];
+	return any;
 }
 
 /*
  * Memory that is marked sensitive is not even digested. What is ripe has been there for the age,
- * so the audit must be younger than that. Few pages are not worth one of their own.
+ * so the audit must be younger than that. Few pages are not worth one of their own; whether what is
+ * sensitive is still so has time.
  */
 static bool is_audited(struct sksm_tracker *tracker)
 {
+	uint64_t ripe = 0, barred[SKSM_BLOCK_WORDS];
 	struct sksm_block *block, *next;
-	uint64_t ripe = 0;
+	bool held = false;
 
-	HASH_ITER(hh, tracker->blocks.table, block, next)
-		ripe += count_ripe(tracker, block);
+	HASH_ITER(hh, tracker->blocks.table, block, next) {
+		ripe += count_ripe(tracker, block, barred);
+		held |= is_any_present(block, barred);
+	}
+	if (ripe || held)
+		sksm_account_audit(tracker, ripe);
 	if (!ripe)
 		return false;
-	sksm_account_audit(tracker, ripe);
 	return tracker->audit.done_ns + (uint64_t)tracker->options->age_ms * 1000000 >=
 	       tracker->now_ns;
 }
@@ -174,20 +191,19 @@ static bool is_audited(struct sksm_tracker *tracker)
 static void digest_ripe(struct sksm_tracker *tracker)
 {
 	struct sksm_block *block, *next;
+	uint64_t barred[SKSM_BLOCK_WORDS];
 
 	HASH_ITER(hh, tracker->blocks.table, block, next) {
-		if (!count_ripe(tracker, block))
+		if (!count_ripe(tracker, block, barred))
 			continue;
 		sksm_budget_update(&tracker->budget, sksm_clock_ns(CLOCK_BOOTTIME),
 				   sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID), 0);
 		if (!sksm_budget_left(&tracker->budget) || sksm_tracker_stops(tracker))
 			break;
-		if (!sksm_tracker_may_read(tracker, block))
-			continue;
 		if (block->huge != SKSM_HUGE_NO)
 			sksm_huge_step(tracker, block);
 		else
-			digest_block(tracker, block);
+			digest_block(tracker, block, barred);
 	}
 }
 

@@ -90,16 +90,17 @@ static bool may_bridge(uint8_t state)
 }
 
 /* The end of the run that starts at @from, which has a twin. */
-static unsigned int find_run_end(const struct sksm_block *block, unsigned int from)
+static unsigned int find_run_end(const struct sksm_block *block, const uint64_t *barred,
+				 unsigned int from)
 {
 	unsigned int end = from + 1;
 
 	for (unsigned int page = end; page < SKSM_BLOCK_PAGES && page - end <= BRIDGE_PAGES;
 	     page++) {
+		if (!may_bridge(block->state[page]) || sksm_bit(barred, page))
+			break;
 		if (block->state[page] == SKSM_PAGE_TWIN)
 			end = page + 1;
-		else if (!may_bridge(block->state[page]))
-			break;
 	}
 	return end;
 }
@@ -118,12 +119,14 @@ static unsigned int shortest_run(const struct sksm_tracker *tracker)
 
 static int offer_block(struct sksm_tracker *tracker, struct sksm_block *block)
 {
+	uint64_t barred[SKSM_BLOCK_WORDS];
 	unsigned int page = 0;
 
+	sksm_account_barred(tracker, block, barred);
 	while (page < SKSM_BLOCK_PAGES) {
 		unsigned int shortest, end;
 
-		if (block->state[page] != SKSM_PAGE_TWIN) {
+		if (block->state[page] != SKSM_PAGE_TWIN || sksm_bit(barred, page)) {
 			page++;
 			continue;
 		}
@@ -131,7 +134,7 @@ static int offer_block(struct sksm_tracker *tracker, struct sksm_block *block)
 			mark_offered(tracker, block, page++);
 			continue;
 		}
-		end = find_run_end(block, page);
+		end = find_run_end(block, barred, page);
 		shortest = shortest_run(tracker);
 		if (!shortest)
 			return -ENOMEM;
@@ -147,8 +150,7 @@ static void offer_all(struct sksm_tracker *tracker)
 	struct sksm_block *block, *next;
 
 	HASH_ITER(hh, tracker->blocks.table, block, next) {
-		if (!block->count[SKSM_PAGE_TWIN] || block->huge != SKSM_HUGE_NO ||
-		    !sksm_tracker_may_read(tracker, block))
+		if (!block->count[SKSM_PAGE_TWIN] || block->huge != SKSM_HUGE_NO)
 			continue;
 		if (sksm_tracker_stops(tracker) || offer_block(tracker, block) == -ENOMEM)
 			break;

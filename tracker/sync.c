@@ -26,6 +26,7 @@
 struct offer {
 	struct sksm_tracker *tracker;
 	struct sksm_block *block;
+	uint64_t barred[SKSM_BLOCK_WORDS];
 	uint64_t covered[SKSM_BLOCK_WORDS];
 };
 
@@ -129,10 +130,13 @@ static void note_shared(struct sksm_tracker *tracker, struct sksm_block *block, 
 	sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_SHARED);
 }
 
-static bool is_offerable(struct sksm_tracker *tracker, struct sksm_block *block,
-			 unsigned int page)
+static bool is_offerable(const struct offer *offer, unsigned int page)
 {
-	if (block->state[page] != SKSM_PAGE_TWIN || !(tracker->pagemap[page] & SKSM_PM_PRESENT))
+	struct sksm_tracker *tracker = offer->tracker;
+	struct sksm_block *block = offer->block;
+
+	if (block->state[page] != SKSM_PAGE_TWIN || sksm_bit(offer->barred, page) ||
+	    !(tracker->pagemap[page] & SKSM_PM_PRESENT))
 		return false;
 	if (!sksm_entry_shared(tracker->pagemap[page]))
 		return true;
@@ -193,10 +197,11 @@ static int offer_block(struct sksm_tracker *tracker, struct sksm_block *block)
 
 	if (sksm_tracker_pagemap(tracker, block))
 		return 0;
+	sksm_account_barred(tracker, block, offer.barred);
 	while (page < SKSM_BLOCK_PAGES && !error) {
 		unsigned int from = page;
 
-		while (page < SKSM_BLOCK_PAGES && is_offerable(tracker, block, page))
+		while (page < SKSM_BLOCK_PAGES && is_offerable(&offer, page))
 			page++;
 		if (page > from)
 			error = offer_run(&offer, from, page);
@@ -211,8 +216,7 @@ static void offer_all(struct sksm_tracker *tracker)
 	struct sksm_block *block, *next;
 
 	HASH_ITER(hh, tracker->blocks.table, block, next) {
-		if (!block->count[SKSM_PAGE_TWIN] || block->huge != SKSM_HUGE_NO ||
-		    !sksm_tracker_may_read(tracker, block))
+		if (!block->count[SKSM_PAGE_TWIN] || block->huge != SKSM_HUGE_NO)
 			continue;
 		sksm_budget_update(&tracker->budget, sksm_clock_ns(CLOCK_BOOTTIME),
 				   sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID), 0);

@@ -224,6 +224,13 @@ void sksm_offer_pass(struct sksm_tracker *tracker);
  */
 void sksm_account_audit(struct sksm_tracker *tracker, uint64_t waiting_pages);
 
+/*
+ * account.c: the pages of @block that are sensitive, or the program's own userfaultfd's, as of the
+ * last audit: neither read nor offered. False: none is, and all bits are 0.
+ */
+bool sksm_account_barred(const struct sksm_tracker *tracker, const struct sksm_block *block,
+			 uint64_t *ret_bits);
+
 /* account.c: twins that may be offered: pages in huge pages are not, before those are given up. */
 uint64_t sksm_account_offerable(const struct sksm_tracker *tracker);
 
@@ -232,17 +239,6 @@ void sksm_account_pass(struct sksm_tracker *tracker);
 
 /* The pagemap entries of a whole block into tracker->pagemap. 0 or -errno. */
 int sksm_tracker_pagemap(struct sksm_tracker *tracker, const struct sksm_block *block);
-
-/* Nothing in the block is sensitive, or the program's own userfaultfd's, as of the last audit. */
-static inline bool sksm_tracker_may_read(const struct sksm_tracker *tracker,
-					 const struct sksm_block *block)
-{
-	uint64_t start = sksm_block_start(block), end = start + SKSM_BLOCK_BYTES;
-
-	return (tracker->options->merge_sensitive ||
-		!sksm_ranges_overlap(&tracker->audit.sensitive, start, end)) &&
-	       !sksm_ranges_overlap(&tracker->audit.foreign, start, end);
-}
 
 /* Nothing is offered by an audit that is older than a second. */
 static inline bool sksm_tracker_audited(const struct sksm_tracker *tracker)

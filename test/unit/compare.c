@@ -199,6 +199,19 @@ Test(compare, sensitive_memory)
 	expect_untouched(data);
 }
 
+Test(compare, sensitive_pages_among_others)
+{
+	char *data;
+
+	start(NULL, NULL);
+	data = map_aligned();
+	cr_assert_eq(madvise(data + PAGE, PAGE, MADV_DONTDUMP), 0);
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(data + i * PAGE, own(1));
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_DIGESTED, PAGES - 1));
+	cr_assert_eq(sksm_block_digest(rig_block(&rig, data), 1), 0);
+}
+
 Test(compare, memory_of_the_programs_own_userfaultfd)
 {
 	int uffd = sksm_scan_open_uffd(&sksm_sys_kernel);

@@ -194,6 +194,32 @@ Test(content, sensitive_memory_is_neither_digested_nor_offered)
 	cr_assert_eq(rig.tracker->counters.sensitive_skipped, (locked ? 3 : 2) * BYTES);
 }
 
+/* Neither their neighbours are left out, nor do runs of twins lead across them. */
+Test(content, sensitive_pages_among_others)
+{
+	const char *const variables[] = { "SKSM_ENGINE=ksm", NULL };
+	char *data, *marked;
+
+	rig_start(&rig, variables);
+	data = unit_map(BYTES);
+	marked = data + (PAGES / 2 + 100) * PAGE;
+	cr_assert_eq(madvise(marked, 2 * PAGE, MADV_DONTDUMP), 0);
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(data + i * PAGE, i / 4 + 1);
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_DIGESTED, PAGES - 2));
+	rig_pass(&rig, 50);
+	cr_assert_eq(rig_count(&rig, marked, 2, RIG_DIGESTED), 0);
+	cr_assert(unit_is_mergeable(marked - PAGE));
+	cr_assert_not(unit_is_mergeable(marked));
+	cr_assert(unit_is_mergeable(marked + 2 * PAGE));
+
+	/* That is asked for again once a minute. */
+	cr_assert_eq(madvise(marked, 2 * PAGE, MADV_DODUMP), 0);
+	rig.tracker->audit.done_ns -= 60000000000ull;
+	rig.tracker->audit.cost_ns = 0;
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_DIGESTED, PAGES));
+}
+
 Test(content, sensitive_memory_where_asked_for)
 {
 	const char *const variables[] = { "SKSM_SENSITIVE=merge", NULL };
