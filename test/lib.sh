@@ -164,7 +164,7 @@ running() {
 	local exe
 
 	for exe in /proc/[0-9]*/exe; do
-		[ "$(readlink "$exe" 2>/dev/null)" = "$1" ] || continue
+		[ "$exe" -ef "$1" ] || continue
 		exe=${exe#/proc/}
 		echo "${exe%/exe}"
 	done

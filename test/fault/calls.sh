@@ -10,19 +10,33 @@ provoke
 hold=("$victims/hold" --bytes 4M --seconds 0.15 --write-half)
 "${hold[@]}" >plain.out 2>plain.err || fail "hold: exit status $?"
 
-# faulty RULE COMMAND...: output, status and standard error as in plain.*
+# faulty RULE: output, status and standard error of hold as in plain.*; else it is said in
+# RULE.wrong. In a directory of its own, so that several can run at once: they sleep most of the time.
 faulty() {
-	local rule=$1 status
+	local name=${1//\//every-} status
 
-	shift
-	export SKSM_FAULT=$rule SKSM_FAULT_LOG=$log
-	timeout -k 5 60 env LD_PRELOAD="$shim" "$@" </dev/null >faulty.out 2>faulty.err
+	SKSM_FAULT=$1 SKSM_FAULT_LOG=$log SKSM_DIR=$T/$name.dir timeout -k 5 60 \
+		env LD_PRELOAD="$shim" "${hold[@]}" </dev/null >"$name.out" 2>"$name.err"
 	status=$?
-	unset SKSM_FAULT SKSM_FAULT_LOG
-	grep -q 'SKSM_FAULT' faulty.err && fail "$rule: $(cat faulty.err)"
-	[ $status = 0 ] && cmp -s plain.out faulty.out &&
-		diff plain.err <(grep -Ev "$own_lines" faulty.err) >/dev/null ||
-		flunk "$rule: exit status $status, $(tail -n 3 faulty.err)"
+	[ $status = 0 ] && cmp -s plain.out "$name.out" && ! grep -q SKSM_FAULT "$name.err" &&
+		diff plain.err <(grep -Ev "$own_lines" "$name.err") >/dev/null ||
+		echo "$1: exit status $status, $(tail -n 3 "$name.err")" >"$name.wrong"
+	rm -rf "$name.dir" "$name.out" "$name.err"
+}
+
+# all_faulty RULE...: flunks with what went wrong
+all_faulty() {
+	local rule running=()
+
+	for rule; do
+		faulty "$rule" &
+		running+=($!)
+		[ ${#running[@]} -lt 4 ] || { wait "${running[@]}"; running=(); }
+	done
+	wait "${running[@]}"
+	for rule in *.wrong; do
+		[ ! -e "$rule" ] || flunk "$(cat "$rule"; rm "$rule")"
+	done
 }
 
 calls="openat close read write pread pwrite ftruncate fallocate mkdirat linkat unlinkat fstat fcntl
@@ -37,12 +51,13 @@ for call in $calls; do
 	futex) kinds="EINTR EAGAIN" ;;
 	*) kinds="ENOMEM EPERM" ;;
 	esac
+	rules=()
 	for error in $kinds; do
 		for when in 1+ 2 5+ /3; do
-			rm -rf "$SKSM_DIR"
-			faulty "$call:$error:$when" "${hold[@]}"
+			rules+=("$call:$error:$when")
 		done
 	done
+	all_faulty "${rules[@]}"
 	if ! grep -qx "$call" "$log" 2>/dev/null; then
 		flunk "$call was never called"
 	elif [ "$before" = "$failures" ]; then
@@ -54,7 +69,7 @@ done
 for rule in scan:EIO:/5,pread:EINTR:/7,madvise:ENOMEM:/2 copy_memory:EFAULT:/3,register:EBUSY:/2 \
 	    pwrite:ENOSPC:3+,pread:short:/4; do
 	rm -f "$log"
-	faulty "$rule" "${hold[@]}"
+	all_faulty "$rule"
 	check "$rule" test -s "$log"
 done
 

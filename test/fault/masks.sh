@@ -2,6 +2,7 @@
 # Each ability is not there: the program runs as it would, and the record says what is missing.
 SKSM_TEST_LIMIT=600
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+side_by_side=1
 shim=$build/shim/libsksm_preload_fault.so
 provoke
 

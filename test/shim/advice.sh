@@ -2,6 +2,7 @@
 # Memory of which the program has said something to the kernel: it stays as it was meant, and
 # nothing that is marked as sensitive is offered.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+side_by_side=1
 provoke
 was_tracked() {
 	recorded "$1 was at work" "(.command | test(\"advice $1\$\")) and .passes > 1 and $2"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Other libraries in the same process, and handlers that call what we hook.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+side_by_side=1
 provoke
 plugins=$build/test/plugins
 at_work() {

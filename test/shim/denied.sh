@@ -2,6 +2,7 @@
 # Each kernel call that the shim needs fails: the program runs as it would, the record says why
 # nothing was tracked (where a record can be written at all).
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+side_by_side=1
 provoke
 hold=("$victims/hold" --bytes 8M --seconds 0.2 --write-half)
 for call in userfaultfd madvise ioctl process_vm_readv pread64 ftruncate mkdirat unshare \

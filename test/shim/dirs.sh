@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # A directory that cannot be used: the program runs as if nothing were preloaded.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+side_by_side=1
 export SKSM_INTERVAL_MS=3 SKSM_AGE_MS=0
 hold=("$victims/hold" --bytes 4M --seconds 0.3 --write-half)
 : >file

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Every way for a process to end: by itself, at once, and with its status.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+side_by_side=1
 provoke
 ulimit -c 0
 for way in $("$victims/exits" list 0 4K | grep -v goodbye); do

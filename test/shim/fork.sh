@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Children by every kind of fork; all verify their memory and so does the parent.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+side_by_side=1
 provoke
 for how in fork thread clone; do
 	compare "$how" "$victims/forker" --how $how --children 3 --depth 2 --hold-ms 600

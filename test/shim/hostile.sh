@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # What another user put where the library writes: refused, named, and as it was afterwards.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+side_by_side=1
 need_root
 need_command setpriv
 export SKSM_INTERVAL_MS=3 SKSM_AGE_MS=0

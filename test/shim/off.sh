@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # SKSM_MODE=off and excluded programs: as if nothing were preloaded.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+side_by_side=1
 export SKSM_INTERVAL_MS=3 SKSM_AGE_MS=0
 SKSM_MODE=off compare off "$victims/hold" --bytes 16M --seconds 0.5 --write-half
 check "off leaves nothing behind" test ! -e "$SKSM_DIR"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Programs that mark memory as mergeable themselves, that take it back, and that lock all they have.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+side_by_side=1
 provoke
 for mode in own late regret decline any; do
 	compare $mode "$victims/optout" $mode

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Seccomp filters that know none of our calls.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+side_by_side=1
 provoke
 for how in tsync thread strict fork again listener; do
 	compare $how "$victims/sandbox" $how

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Stacks grow as they do, keep their bytes, and are never offered.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+side_by_side=1
 provoke
 at_work() {
 	recorded "$1: the stack was not watched, other memory was" \
