@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* Whether pulses of ksmd bring what they cost, with counters of the kernel that the test sets. */
+#include "unit.h"
+
+#include "tools/ksmd.h"
+#include "tools/progress.h"
+
+#define MS 1000000ull
+/* What waits, in pages, and the least that counts of it. */
+#define WAITING 3200
+#define LEAST (WAITING / 32 + 1)
+
+static uint64_t sharing, scans;
+
+uint64_t sksm_ksmd_counter(const char *name)
+{
+	if (strcmp(name, "pages_sharing") == 0)
+		return sharing;
+	if (strcmp(name, "full_scans") == 0)
+		return scans;
+	return strcmp(name, "pages_unshared") == 0 ? WAITING : 0;
+}
+
+static const struct sksm_demand demand = {
+	.offered_bytes = 1 << 30, .pending_bytes = WAITING * (uint64_t)PAGE,
+};
+
+static struct sksm_progress begin(void)
+{
+	struct sksm_progress progress;
+
+	sharing = 1000;
+	scans = 70;
+	sksm_progress_begin(&progress);
+	return progress;
+}
+
+/* In how many scans from now, in each of which @pages are merged, is it said to be fruitless? */
+static unsigned int scans_until_fruitless(struct sksm_progress *progress, unsigned int pages)
+{
+	for (unsigned int scan = 1; scan < 100; scan++) {
+		scans++;
+		sharing += pages;
+		if (sksm_progress_fruitless(progress, &demand))
+			return scan;
+		/* Within a scan nothing is known that was not before. */
+		for (unsigned int i = 0; i < 10; i++)
+			cr_assert_not(sksm_progress_fruitless(progress, &demand));
+	}
+	return 100;
+}
+
+Test(progress, nothing_merged)
+{
+	struct sksm_progress progress = begin();
+
+	cr_assert_eq(scans_until_fruitless(&progress, 0), 4);
+	cr_assert_not(sksm_progress_worth(&progress, &demand, 1));
+}
+
+Test(progress, something_merged_in_each_scan)
+{
+	struct sksm_progress progress = begin();
+
+	cr_assert_eq(scans_until_fruitless(&progress, LEAST), 100);
+	cr_assert(sksm_progress_worth(&progress, &demand, 1));
+	cr_assert_eq(progress.gained, 99 * LEAST);
+}
+
+/* What is too little in one scan adds up, but not for more scans than could help. */
+Test(progress, little_merged_in_each_scan)
+{
+	struct sksm_progress progress = begin();
+
+	cr_assert_eq(scans_until_fruitless(&progress, LEAST / 4), 4);
+	progress = begin();
+	cr_assert_eq(scans_until_fruitless(&progress, LEAST / 3 + 1), 100);
+}
+
+Test(progress, the_last_scans_are_judged_like_the_first)
+{
+	struct sksm_progress progress = begin();
+
+	sharing += 10 * LEAST;
+	scans += 3;
+	cr_assert_not(sksm_progress_fruitless(&progress, &demand));
+	/* That was merged in the scan that is under way, or before. */
+	cr_assert_eq(scans_until_fruitless(&progress, 0), 3);
+}
+
+/* A process ends, and its merged pages are gone: what is merged next counts nonetheless. */
+Test(progress, merges_that_go)
+{
+	struct sksm_progress progress = begin();
+
+	sharing = 0;
+	scans++;
+	cr_assert_not(sksm_progress_fruitless(&progress, &demand));
+	sharing = LEAST;
+	scans++;
+	cr_assert_not(sksm_progress_fruitless(&progress, &demand));
+	cr_assert_eq(progress.gained, LEAST);
+}
+
+Test(progress, pages_that_are_bought_dearly)
+{
+	struct sksm_progress progress = begin();
+
+	sharing += 1000;
+	cr_assert(sksm_progress_worth(&progress, &demand, 100 * MS));
+	cr_assert_not(sksm_progress_worth(&progress, &demand, 101 * MS));
+	/* A few are worth a little time. */
+	progress = begin();
+	sharing += LEAST;
+	cr_assert(sksm_progress_worth(&progress, &demand, 50 * MS));
+	cr_assert_not(sksm_progress_worth(&progress, &demand, 51 * MS));
+}
+
+/* Of little that waits beside much that is looked at, less than a crumb is nothing. */
+Test(progress, crumbs)
+{
+	struct sksm_demand little = demand;
+	struct sksm_progress progress = begin();
+	uint64_t scanned = (WAITING + sharing) * PAGE;
+
+	little.pending_bytes = PAGE;
+	cr_assert_eq(sksm_progress_scanned(&little), scanned);
+	sharing += 4;
+	cr_assert_not(sksm_progress_worth(&progress, &little, 1));
+	sharing += WAITING / SKSM_CRUMB_PART / 32 + 1000 / SKSM_CRUMB_PART / 32 + 1;
+	cr_assert(sksm_progress_worth(&progress, &little, 1));
+	/* The kernel counts other programs' pages too. */
+	little.offered_bytes = PAGE;
+	cr_assert_eq(sksm_progress_scanned(&little), PAGE);
+}
