@@ -53,7 +53,7 @@ user() {
 }
 mkdir -p "$T/lib"
 cp "$shim" "$victims/hold" "$T/lib"
-shim=$T/lib/libsksm_preload.so
+shim=$T/lib/$(basename "$shim")
 hold=(user "$T/lib/hold" --bytes 4M --seconds 0.3)
 preloaded() {
 	user env LD_PRELOAD="$shim" SKSM_LOG=info "$T/lib/hold" --bytes 4M --seconds 0.3
