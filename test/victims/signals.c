@@ -45,10 +45,13 @@ int main(void)
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED || pthread_create(&thread, NULL, send_signals, NULL) != 0)
-		die("start");
+	if (memory == MAP_FAILED)
+		die("mmap");
 	for (size_t i = 0; i < bytes; i += PAGE)
 		page_write(memory + i, 1 + i);
+	/* Of several that wait the one with the lowest number is told first. */
+	if (pthread_create(&thread, NULL, send_signals, NULL) != 0)
+		die("pthread_create");
 	for (unsigned int i = 0; i < 6; i++)
 		wait_for_signal(&all);
 	pthread_join(thread, NULL);
