@@ -107,6 +107,17 @@ need_command() {
 	done
 }
 
+# able tracking|offers: not where test/masks has taken off an ability that it takes.
+able() {
+	case $1:${SKSM_TEST_FAULT:-} in
+	*:mask:proc|*:mask:read|*:mask:exclusive|offers:mask:ksm) return 1 ;;
+	esac
+}
+
+need_able() {
+	able "$1" || skip "no $1 with $SKSM_TEST_FAULT"
+}
+
 ksm_names=(advisor_mode max_page_sharing merge_across_nodes pages_to_scan run sleep_millisecs
 	   smart_scan use_zero_pages)
 

@@ -5,6 +5,7 @@
 . "$SKSM_TEST_SOURCE/test/never.lib.sh"
 need_root
 need_ksm
+need_able offers
 need_command gpg-agent ssh-agent ssh-add ssh-keygen setpriv
 provoke
 # The locked pool of gpg-agent is 64 KiB.

@@ -3,6 +3,7 @@
 # sixteenths of the age): a few passes make memory invariant, not dozens. Passes are counted, not
 # seconds.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+need_able tracking
 export SKSM_CPU_PERCENT=100 SKSM_THRESHOLD=64K SKSM_MODE=estimate
 hold=("$victims/hold" --bytes 8M --content unique)
 start short env SKSM_AGE_MS=62 SKSM_INTERVAL_MS=1000 LD_PRELOAD="$shim" "${hold[@]}" --seconds 901

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Memory that the program guards in ways of its own: guard regions, mseal, protection keys.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+side_by_side=1
 provoke
 for kind in guard seal pkey; do
 	for tracker in wp digest; do

@@ -4,6 +4,7 @@
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 . "$SKSM_TEST_SOURCE/test/never.lib.sh"
 need_ksm
+need_able offers
 provoke
 
 passes_of() {

@@ -15,6 +15,8 @@ SKSM_FAULT=procmap_query:ENOTTY SKSM_FAULT_LOG=$T/query.log shim=$build/shim/lib
 check "there was nothing to ask" grep -q procmap_query query.log
 wait_until 30 gone "$pid" || fail "the other copy does not end"
 check "the other copy, too" test "$(grep -vc ': ok$\|^verified$\|^ready$' other.out)" = 0
-offered=$(json '[.processes[] | select(.comm == "remap" and .offered > 0)] | length')
-check "both had pages offered" test "$offered" -ge 2
+both_were_offered() {
+	[ "$(json '[.processes[] | select(.comm == "remap" and .offered > 0)] | length')" -ge 2 ]
+}
+! able offers || check "both had pages offered" both_were_offered
 finish
