@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Several threads make our thread step aside at once: when the last of them is done, it is back.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+need_able tracking
 export SKSM_INTERVAL_MS=10 SKSM_AGE_MS=0 SKSM_THRESHOLD=8M SKSM_CPU_PERCENT=100 SKSM_MODE=estimate
 start holds env LD_PRELOAD="$shim" "$victims/holds" "$T/enough"
 wait_until 120 said holds called || fail "the calls do not end"

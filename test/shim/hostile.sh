@@ -112,6 +112,7 @@ for part in key members "$index" records; do
 				-type f -size +0 2>/dev/null)"
 		case $part:$plant in
 		index-*|members:sparse|records:sparse) continue ;;
+		members:*) able tracking || continue ;;&
 		key:*) said="the domain's key: expected a plain file" ;;
 		members:*) said="the domain's members: expected a plain file" ;;
 		records:link) said="a symbolic link, expected a directory .*: $home/records$" ;;

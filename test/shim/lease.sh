@@ -3,6 +3,7 @@
 # as long as it said: 30 seconds and 16 intervals. Its last sign is made older here (the layout of
 # the file is in tracker/index_file.h); nobody waits that long.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+need_able tracking
 export SKSM_AGE_MS=0 SKSM_THRESHOLD=64K SKSM_CPU_PERCENT=100 SKSM_MODE=estimate
 hold=("$victims/hold" --bytes 8M --content same)
 duplicates() {

@@ -26,6 +26,11 @@ else
 	echo "no real-time priority here"
 fi
 
+compare softdirty "$victims/own" softdirty
+cat softdirty.out
+at_work softdirty
+
+able tracking || { echo "no thread of ours with $SKSM_TEST_FAULT"; finish; }
 # Ours gives way, and is soon gone all the same where a call waits for its end.
 start idle env LD_PRELOAD="$shim" "$victims/hold" --bytes 16M --seconds 60
 find_ours() {
@@ -65,8 +70,4 @@ os.execv("/bin/true", ["true"])'
 else
 	echo "nobody to lend a priority to, or to see it, here"
 fi
-
-compare softdirty "$victims/own" softdirty
-cat softdirty.out
-at_work softdirty
 finish

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # A program that tracks its own writes, next to memory that we watch, misses none of them.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+need_able tracking
 export SKSM_INTERVAL_MS=2 SKSM_AGE_MS=0 SKSM_THRESHOLD=64K SKSM_CPU_PERCENT=100 SKSM_MODE=estimate
 start ownscan env LD_PRELOAD="$shim" "$victims/ownscan" "$T/enough"
 # Refused ranges are tried again each 64 passes.
