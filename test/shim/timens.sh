@@ -3,6 +3,7 @@
 # finds its twins with the other.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 need_root
+need_able tracking
 export SKSM_INTERVAL_MS=20 SKSM_AGE_MS=20 SKSM_THRESHOLD=64K SKSM_CPU_PERCENT=100 SKSM_MODE=estimate
 unshare -T --fork --boottime 1000 true 2>/dev/null || skip "no time namespaces here"
 hold=("$victims/hold" --bytes 16M --content same)
