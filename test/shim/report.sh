@@ -10,6 +10,7 @@ check "they name the program" grep -q hold lines
 SKSM_REPORT=$T/report.jsonl compare first "${hold[@]}"
 SKSM_REPORT=$T/report.jsonl compare second "${hold[@]}"
 check "one line is appended for each process" test "$(wc -l <report.jsonl)" = 2
-! able tracking || check "each is JSON with the counters" jq -e '.pid > 0 and .tracked >= 16777216 and .passes > 0' report.jsonl
+! able tracking || check "each is JSON with the counters" \
+	jq -e '.pid > 0 and .tracked >= 16777216 and .passes > 0' report.jsonl
 check "quiet is quiet" bash -c "SKSM_REPORT=none LD_PRELOAD='$shim' ${hold[*]} 2>&1 >/dev/null </dev/null | wc -c | grep -qx 0"
 finish
