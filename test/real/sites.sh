@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The call sites of real programs are those that a person who reads the program would name.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+need_able tracking
 export SKSM_INTERVAL_MS=50 SKSM_AGE_MS=100 SKSM_ENGINE=none
 report=("$sksm_report" --by-site --json --domain "$SKSM_DOMAIN")
 
