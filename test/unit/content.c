@@ -220,6 +220,29 @@ Test(content, sensitive_pages_among_others)
 	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_DIGESTED, PAGES));
 }
 
+/* It was digested before that. */
+Test(content, what_became_sensitive_is_not_offered)
+{
+	const char *const variables[] = { "SKSM_ENGINE=ksm", NULL };
+	char *data, *marked;
+
+	rig_start(&rig, variables);
+	rig.tracker->engine = SKSM_ENGINE_NONE;
+	data = unit_map(BYTES);
+	marked = data + (PAGES / 2 + 100) * PAGE;
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(data + i * PAGE, i / 4 + 1);
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(TWIN), PAGES));
+	cr_assert_eq(madvise(marked, 2 * PAGE, MADV_DONTDUMP), 0);
+	rig.tracker->audit.done_ns = 0;
+	rig.tracker->engine = SKSM_ENGINE_KSM;
+	rig_pass(&rig, 50);
+	cr_assert_eq(rig_count(&rig, marked, 2, RIG_BIT(TWIN)), 2);
+	cr_assert(unit_is_mergeable(marked - PAGE));
+	cr_assert_not(unit_is_mergeable(marked));
+	cr_assert(unit_is_mergeable(marked + 2 * PAGE));
+}
+
 Test(content, sensitive_memory_where_asked_for)
 {
 	const char *const variables[] = { "SKSM_SENSITIVE=merge", NULL };

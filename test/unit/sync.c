@@ -245,6 +245,27 @@ Test(sync, a_kernel_that_is_busy_is_left_alone)
 	all_are_merged(PAGES);
 }
 
+/* It was digested before that. */
+Test(sync, what_became_sensitive_is_not_offered)
+{
+	char *marked;
+
+	start();
+	kernel.busy = EBUSY;
+	fill(0);
+	marked = data + 100 * PAGE;
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(TWIN), PAGES));
+	cr_assert_eq(madvise(marked, 2 * PAGE, MADV_DONTDUMP), 0);
+	rig.tracker->audit.done_ns = 0;
+	rig.tracker->sync.retry_ns = 0;
+	kernel.busy = 0;
+	/* Their twins are offered, and have none that is known to the kernel. */
+	all_are_merged(PAGES - 4);
+	cr_assert_eq(rig_count(&rig, marked, 2, RIG_BIT(TWIN)), 2);
+	cr_assert_null(kernel.pages[100].at);
+	cr_assert_null(kernel.pages[101].at);
+}
+
 Test(sync, a_kernel_that_denies_everything)
 {
 	unsigned int calls;
