@@ -151,15 +151,34 @@ static bool is_cut(uint64_t start, uint64_t bytes)
 }
 
 /*
- * A move to a fixed address changes things before it fails over several mappings. Since 6.17 it takes
- * them, and stops half-way at one that is registered, unless that is the first. Before, it has
- * unmapped the target by then, where another thread may map something at once, and what lies beyond a
- * smaller length. So look before.
+ * What the kernel refuses of a move to a fixed address before it looks at any mapping, and changes
+ * nothing (mm/mremap.c, check_mremap_params). Piece by piece some of it would succeed.
  */
-static bool would_stop_midway(void *addr, size_t old_length, size_t new_length, int flags)
+static bool is_refused(uint64_t from, uint64_t old_bytes, uint64_t new_bytes, int flags,
+		       uint64_t to)
 {
-	return flags & MREMAP_FIXED && old_length && new_length && may_be_cut() &&
-	       is_cut((uintptr_t)addr, old_length);
+	return !(flags & MREMAP_MAYMOVE) || !old_bytes || !new_bytes ||
+	       (flags & MREMAP_DONTUNMAP && old_bytes != new_bytes) ||
+	       (from | to) & (SKSM_PAGE_BYTES - 1) || new_bytes > ADDRESS_END ||
+	       to > ADDRESS_END - new_bytes || (to < from + old_bytes && from < to + new_bytes);
+}
+
+/*
+ * A move to a fixed address changes things before it fails over several mappings. Since 6.17 it
+ * takes them, and stops half-way at one that is registered, unless that is the first. Before, it
+ * has unmapped the target by then, where another thread may map something at once, and what lies
+ * beyond a smaller length. So look before.
+ */
+static bool would_stop_midway(void *addr, size_t old_length, size_t new_length, int flags,
+			      void *new_addr)
+{
+	const uint64_t mask = SKSM_PAGE_BYTES - 1, from = (uintptr_t)addr;
+	const uint64_t old_bytes = (old_length + mask) & ~mask;
+	const uint64_t new_bytes = (new_length + mask) & ~mask;
+
+	return flags & MREMAP_FIXED &&
+	       !is_refused(from, old_bytes, new_bytes, flags, (uintptr_t)new_addr) &&
+	       may_be_cut() && is_cut(from, old_bytes);
 }
 
 /*
@@ -180,7 +199,7 @@ static void *mremap_cut(void *addr, size_t old_length, size_t new_length, int fl
 	}
 	shim_thread_hold();
 	errno = EFAULT;
-	if (!would_stop_midway(addr, old_length, new_length, flags))
+	if (!would_stop_midway(addr, old_length, new_length, flags, new_addr))
 		result = real_mremap(addr, old_length, new_length, flags, new_addr);
 	if (result == MAP_FAILED && errno == EFAULT)
 		result = return_pointer(shim_mremap_pieces(addr, old_length, new_length, flags,
@@ -233,7 +252,7 @@ SHIM_EXPORT void *mremap(void *addr, size_t old_length, size_t new_length, int f
 	new_addr = va_arg(args, void *);
 	va_end(args);
 	if (shim_likely(real_mremap)) {
-		if (would_stop_midway(addr, old_length, new_length, flags)) {
+		if (would_stop_midway(addr, old_length, new_length, flags, new_addr)) {
 			result = mremap_cut(addr, old_length, new_length, flags, new_addr);
 		} else {
 			result = real_mremap(addr, old_length, new_length, flags, new_addr);

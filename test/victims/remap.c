@@ -97,6 +97,46 @@ static int work_in_child(size_t bytes)
 	return 0;
 }
 
+/* Moves to a fixed address that no kernel makes: everything stays, at the target too. */
+static void refuse(size_t bytes)
+{
+	unsigned char *target = mmap(NULL, 2 * bytes, PROT_READ | PROT_WRITE,
+				     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const int move = MREMAP_MAYMOVE | MREMAP_FIXED;
+	const struct {
+		const char *what;
+		size_t more;
+		int flags;
+		unsigned char *target;
+	} mistakes[] = {
+		{ "move, but stay", 0, MREMAP_FIXED, target },
+		{ "move onto itself", 0, move, memory },
+		{ "move by a page", 0, move, memory + PAGE },
+		{ "move down onto itself", bytes, move, memory - PAGE },
+		{ "move by a byte", 0, move, target + 1 },
+		{ "move and grow, but keep", PAGE, move | MREMAP_DONTUNMAP, target },
+		{ "move over the end", 0, move, (unsigned char *)(1ul << 47) - 2 * PAGE },
+	};
+
+	if (target == MAP_FAILED)
+		die("mmap");
+	for (size_t at = 0; at < 2 * bytes; at += PAGE)
+		page_write(target + at, at);
+	for (size_t i = 0; i < sizeof(mistakes) / sizeof(*mistakes); i++) {
+		errno = 0;
+		void *moved = mremap(memory, bytes, bytes + mistakes[i].more, mistakes[i].flags,
+				     mistakes[i].target);
+		int error = errno;
+
+		report(mistakes[i].what, moved == MAP_FAILED && error == EINVAL);
+	}
+	verify(pages);
+	for (size_t at = 0; at < 2 * bytes; at += PAGE)
+		if (!page_is(target + at, at))
+			wrong("target", at / PAGE);
+	munmap(target, 2 * bytes);
+}
+
 static void fork_and_wait(size_t bytes)
 {
 	pid_t pid = fork();
@@ -196,6 +236,7 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	sleep_ms((unsigned int)(seconds * 1000));
 
+	refuse(bytes);
 	fork_and_wait(bytes);
 	report("grow", resize(pages, pages * 2, MREMAP_MAYMOVE));
 	verify(pages);
