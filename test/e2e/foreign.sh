@@ -32,7 +32,7 @@ expected() {
 only_his_changed() {
 	diff <(expected) <(ksm_settings)
 }
-check "all else is as before" only_his_changed
+check "all else is as before" wait_until 5 only_his_changed
 sleep 3
 check "the pacer keeps out of the way" at_rest
 kill "$pacer"

@@ -2,6 +2,7 @@
 # What containers leave us (docs/machine.md): the system calls that docker's default profile refuses
 # to a process without capabilities, user and pid namespaces, a root that is none.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+side_by_side=1
 need_root
 need_command setpriv
 export SKSM_INTERVAL_MS=20 SKSM_AGE_MS=40
@@ -9,7 +10,7 @@ mkdir -m 755 bin
 cp "$shim" bin/lib.so
 cp "$victims/hold" "$victims/deny" bin
 chmod 755 bin/lib.so
-hold=("$T/bin/hold" --bytes 8M --content repeat --seconds 0.5)
+hold=("$T/bin/hold" --bytes 8M --content repeat --seconds 2)
 user=(setpriv --reuid 60133 --regid 60133 --clear-groups --)
 
 shim=$T/bin/lib.so

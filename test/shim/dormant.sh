@@ -9,7 +9,7 @@ start maps strace -f -e trace=clone -o "$T/trace" "${maps[@]}"
 wait "$pid"
 check "it ends well" test $? = 0
 check "having mapped" said maps "mapped 3000 times"
-threads=$(grep -c 'clone(.*CLONE_THREAD' trace)
+threads=$(grep -cE '(clone\(|resumed>).*CLONE_THREAD' trace)
 check "one thread was started, not $threads" test "$threads" = 1
 recorded "dormant, with the reason" \
 	'.comm == "maps" and .dormant != null and (.dormant | test("userfaultfd"; "i"))'

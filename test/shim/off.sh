@@ -15,10 +15,11 @@ recorded "an included program is" '.comm == "hold" and .tracked > 15000000'
 
 # One thread, and one only where there is memory to work on.
 count_threads() {
-	LD_PRELOAD=$shim "$victims/hold" "$@" --seconds 1 --pidfile "$T/threads.pid" >/dev/null &
+	LD_PRELOAD=$shim "$victims/hold" "$@" --seconds 30 --pidfile "$T/threads.pid" >/dev/null &
 	wait_until 5 test -s threads.pid
 	sleep 0.5
 	ls "/proc/$(cat threads.pid)/task" | wc -l
+	kill $!
 	wait
 	rm threads.pid
 }

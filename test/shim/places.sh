@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Programs that go somewhere else: another root, other namespaces.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
+side_by_side=1
 need_root
 provoke
 at_work() {

@@ -99,7 +99,9 @@ wait "${pids[@]}" 2>/dev/null
 pids=()
 hold hot1 --bytes 64M --touch-every 100
 hot1=$pid
+kill -STOP "$hot1"	# twins last for 1.6 s
 hold hot2 --bytes 64M --touch-every 100
+kill -CONT "$hot1"
 "${estimate[@]}" --json --pid "$hot1" "$pid" >estimate.json
 estimated "written memory is not calm" '.total.calm < 0.95 * .total.resident'
 # 2 x 1024 pages each 100 ms, as long as there are twins left.
@@ -109,15 +111,15 @@ estimated "and so no-go" '(.go | not) and (.verdict | test("written again"))'
 # One that ends meanwhile.
 hold ends --bytes 8M
 ends=$pid
-(sleep 0.3; kill "$ends") &
-"${estimate[@]}" --json --pid "$ends" "$hot1" >estimate.json
+(sleep 1.5; kill "$ends") &
+"${estimate[@]}" --interval 3 --json --pid "$ends" "$hot1" >estimate.json
 estimated "one that ends meanwhile is not counted" '.processes[0] | .gone and .resident == 0'
 check "fits too" "$python" "$source_dir/test/schema.py" "$schema" estimate.json
 wait "$ends" 2>/dev/null
 hold ends --bytes 8M
 ends=$pid
-(sleep 0.3; kill "$ends") &
-"${estimate[@]}" --pid "$ends" >/dev/null 2>all.err
+(sleep 1.5; kill "$ends") &
+"${estimate[@]}" --interval 3 --pid "$ends" >/dev/null 2>all.err
 check "all of them: exit status 1" test $? = 1
 check "and why" grep -q 'ended meanwhile' all.err
 

@@ -149,6 +149,7 @@ check "which the table says" grep -q 'without call sites' <("${report[@]}" --by-
 
 # A child has its parent's memory, and knows who made it.
 start_sites forks "$victims/sites" --fork
+wait_until 20 grep -q '^child ' forks.out || fail "no child"
 child=$(sed -n 's/^child //p' forks.out)
 pids+=("$child")
 of_child() {

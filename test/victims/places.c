@@ -49,7 +49,8 @@ static void live_on(void)
 	int status;
 	pid_t pid;
 
-	sleep_ms(300);
+	/* Until all of it is digested: what a child shares is not, any more. */
+	sleep_ms(1500);
 	fflush(stdout);
 	pid = fork();
 	if (pid == 0) {
