@@ -17,4 +17,10 @@ touch enough
 wait "$pid"
 check "it ends well" test $? = 0
 check "with its bytes" said holds verified
+
+# Nor is it back while one of them is not done.
+beside=(env SKSM_DIR="$T/beside" LD_PRELOAD="$shim:$build/test/plugins/slow.so" "$victims/holds" beside)
+"${beside[@]}" >beside.out
+check "away as long as one needs it" said beside "threads: 2"
+SKSM_DIR=$T/beside recorded "it was there before" '.comm == "holds" and .passes > 0'
 finish

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * holds FILE: with 64 MiB to work on, four threads make calls that a foreign thread has to be away
- * for, three times over. Then nothing happens and nothing grows, until FILE is there.
+ * for, three times over. Then nothing happens and nothing grows, until FILE is there. "holds
+ * beside": one of these calls is under way (test/plugins/slow.c) while another is made and done.
  */
 #include <pthread.h>
 #include <sys/fsuid.h>
@@ -47,6 +48,39 @@ static void call_at_once(void)
 		pthread_join(threads[i], NULL);
 }
 
+/* As the kernel counts them: what we open here is not looked at. */
+static unsigned int count_threads(void)
+{
+	FILE *status = fopen("/proc/self/status", "re");
+	unsigned int threads = 0;
+	char line[256];
+
+	while (status && fgets(line, sizeof(line), status))
+		sscanf(line, "Threads: %u", &threads);
+	if (status)
+		fclose(status);
+	return threads;
+}
+
+static void *call_slowly(void *argument)
+{
+	setfsuid(geteuid());
+	return argument;
+}
+
+static void call_beside(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, call_slowly, NULL) != 0)
+		die("pthread_create");
+	sleep_ms(500);
+	setfsgid(getegid());
+	sleep_ms(300);
+	printf("threads: %u\n", count_threads());
+	pthread_join(thread, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	const size_t bytes = 64 << 20;
@@ -58,6 +92,10 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < bytes; i += PAGE)
 		page_write(memory + i, 1 + i);
 	sleep_ms(300);
+	if (strcmp(argv[1], "beside") == 0) {
+		call_beside();
+		return 0;
+	}
 	/* What brings a thread back for the growth so far does so once: after the first round. */
 	for (int i = 0; i < 3; i++) {
 		call_at_once();
