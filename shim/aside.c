@@ -24,8 +24,9 @@
 
 #include "tracker/sys.h"
 
-/* Since 6.4; newer than our headers. */
+/* Since 6.4 and 6.1; newer than our headers. */
 #define SKSM_PR_SET_MEMORY_MERGE 67
+#define SKSM_MADV_COLLAPSE 25
 
 int capset(cap_user_header_t header, const cap_user_data_t data);
 
@@ -42,14 +43,18 @@ int capset(cap_user_header_t header, const cap_user_data_t data);
 	X(initgroups, (const char *user, gid_t group), (user, group)) \
 	X(setfsuid, (uid_t uid), (uid)) \
 	X(setfsgid, (gid_t gid), (gid)) \
-	X(capset, (cap_user_header_t header, const cap_user_data_t data), (header, data)) \
-	X(unshare, (int flags), (flags)) \
-	X(setns, (int fd, int type), (fd, type))
+	X(capset, (cap_user_header_t header, const cap_user_data_t data), (header, data))
 
-#define DECLARE(name, parameters, arguments) static int (*real_##name) parameters;
+/* With the namespaces that are left; by type 0 a descriptor of any is taken. */
+#define NAMESPACES(X) \
+	X(unshare, (int flags), (flags), flags) \
+	X(setns, (int fd, int type), (fd, type), type ? type : CLONE_NEWPID)
+
+#define DECLARE(name, parameters, ...) static int (*real_##name) parameters;
 ASIDES(DECLARE)
+NAMESPACES(DECLARE)
 
-#define RESOLVE(name, parameters, arguments) \
+#define RESOLVE(name, parameters, ...) \
 	real_##name = (int (*) parameters)dlsym(RTLD_NEXT, #name);
 
 static int (*real_prctl)(int, ...);
@@ -62,6 +67,7 @@ long (*shim_real_syscall)(long, ...) __attribute__((visibility("hidden")));
 void shim_aside_resolve(void)
 {
 	ASIDES(RESOLVE)
+	NAMESPACES(RESOLVE)
 	real_prctl = (int (*)(int, ...))dlsym(RTLD_NEXT, "prctl");
 	real_ioctl = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
 	real_madvise = (int (*)(void *, size_t, int))dlsym(RTLD_NEXT, "madvise");
@@ -98,7 +104,20 @@ static void leave_aside(struct aside aside)
 	errno = aside.saved_errno;
 }
 
-#define DEFINE(name, parameters, arguments) \
+/*
+ * The next process that is made here is the first of a new pid namespace, which ends with it. It
+ * has to be the program's, so there are none of ours any more, and the kernel makes no thread.
+ */
+static long leave_pids(long result, long namespaces)
+{
+	if (result || !(namespaces & CLONE_NEWPID))
+		return result;
+	shim.left_pids = true;
+	shim_bury();
+	return result;
+}
+
+#define DEFINE_FOR(name, parameters, arguments, namespaces) \
 	SHIM_EXPORT int name parameters \
 	{ \
 		struct aside aside; \
@@ -107,11 +126,13 @@ static void leave_aside(struct aside aside)
 		if (!real_##name) \
 			RESOLVE(name, parameters, arguments) \
 		aside = enter_aside(); \
-		result = real_##name arguments; \
+		result = (int)leave_pids(real_##name arguments, namespaces); \
 		leave_aside(aside); \
 		return result; \
 	}
+#define DEFINE(name, parameters, arguments) DEFINE_FOR(name, parameters, arguments, 0)
 ASIDES(DEFINE)
+NAMESPACES(DEFINE_FOR)
 
 /*
  * Around a call that sets a filter: our thread is away, and a shim that sleeps is kept asleep,
@@ -156,6 +177,13 @@ static void decline(void)
 		shim.options.mode = SKSM_MODE_ESTIMATE;
 }
 
+/* What the program marked stays marked. */
+static void unmark(void *addr, size_t length)
+{
+	if (shim.marked && !shim.options.keeps_marks)
+		sksm_sys_kernel.madvise(addr, length, MADV_UNMERGEABLE);
+}
+
 SHIM_EXPORT int madvise(void *addr, size_t length, int advice)
 {
 	struct aside aside;
@@ -166,11 +194,14 @@ SHIM_EXPORT int madvise(void *addr, size_t length, int advice)
 	/* Before: what is marked twice, nobody can tell apart afterwards. */
 	if (advice == MADV_MERGEABLE)
 		shim.options.keeps_marks = true;
-	if (shim_likely(advice != MADV_UNMERGEABLE))
+	if (shim_likely(advice != MADV_UNMERGEABLE && advice != SKSM_MADV_COLLAPSE))
 		return real_madvise(addr, length, advice);
 	aside = enter_aside();
+	/* What is registered, cut or merged does not become one huge page. */
+	if (advice == SKSM_MADV_COLLAPSE && aside.active)
+		unmark(addr, length);
 	result = real_madvise(addr, length, advice);
-	if (!result && (aside.active || shim.sleep))
+	if (!result && advice == MADV_UNMERGEABLE && (aside.active || shim.sleep))
 		decline();
 	leave_aside(aside);
 	return result;
@@ -237,10 +268,17 @@ static void unmark_registered(const void *arg)
 {
 	struct uffdio_register registered;
 
-	if (shim.marked &&
-	    sksm_sys_kernel.copy_memory(&registered, arg, sizeof(registered)) == sizeof(registered))
-		sksm_sys_kernel.madvise((void *)(uintptr_t)registered.range.start,
-					registered.range.len, MADV_UNMERGEABLE);
+	if (sksm_sys_kernel.copy_memory(&registered, arg, sizeof(registered)) == sizeof(registered))
+		unmark((void *)(uintptr_t)registered.range.start, registered.range.len);
+}
+
+/*
+ * Since 6.17 a range is not unregistered where part of it is another's, ours. The kernel looks at
+ * 32 bits of a request.
+ */
+static bool is_registration(unsigned long request)
+{
+	return (uint32_t)request == UFFDIO_REGISTER || (uint32_t)request == UFFDIO_UNREGISTER;
 }
 
 /* The program's own userfaultfd wins: while ours is away, nothing is registered. */
@@ -256,11 +294,11 @@ SHIM_EXPORT int ioctl(int fd, unsigned long request, ...)
 	va_end(args);
 	if (!real_ioctl)
 		shim_aside_resolve();
-	if (shim_likely(request != UFFDIO_REGISTER))
+	if (shim_likely(!is_registration(request)))
 		return real_ioctl(fd, request, arg);
 	aside = enter_aside();
 	result = real_ioctl(fd, request, arg);
-	if (!result && aside.active)
+	if (!result && aside.active && (uint32_t)request == UFFDIO_REGISTER)
 		unmark_registered(arg);
 	leave_aside(aside);
 	return result;
@@ -270,7 +308,7 @@ static bool is_aside_number(long number, long request)
 {
 	switch (number) {
 	case SYS_ioctl:
-		return (unsigned long)request == UFFDIO_REGISTER;
+		return is_registration((unsigned long)request);
 	case SYS_setuid: case SYS_setgid: case SYS_setreuid: case SYS_setregid:
 	case SYS_setgroups: case SYS_setresuid: case SYS_setresgid: case SYS_setfsuid:
 	case SYS_setfsgid: case SYS_capset: case SYS_unshare: case SYS_setns:
@@ -287,8 +325,9 @@ long shim_syscall(long number, long a, long b, long c, long d, long e, long f)
 
 	if (!shim_real_syscall)
 		shim_aside_resolve();
-	if (number == SYS_seccomp &&
-	    (a == SECCOMP_SET_MODE_STRICT || a == SECCOMP_SET_MODE_FILTER)) {
+	if ((number == SYS_seccomp &&
+	     (a == SECCOMP_SET_MODE_STRICT || a == SECCOMP_SET_MODE_FILTER)) ||
+	    (number == SYS_prctl && a == PR_SET_SECCOMP)) {
 		/* With TSYNC the filter would reach our thread too, and kill at its next call. */
 		struct sandbox sandbox = enter_sandbox();
 
@@ -301,8 +340,12 @@ long shim_syscall(long number, long a, long b, long c, long d, long e, long f)
 		return shim_real_syscall(number, a, b, c, d, e, f);
 	aside = enter_aside();
 	result = shim_real_syscall(number, a, b, c, d, e, f);
-	if (number == SYS_ioctl && !result && aside.active)
+	if (number == SYS_ioctl && !result && aside.active && (uint32_t)b == UFFDIO_REGISTER)
 		unmark_registered((const void *)c);
+	if (number == SYS_unshare)
+		leave_pids(result, a);
+	if (number == SYS_setns)
+		leave_pids(result, b ? b : CLONE_NEWPID);
 	leave_aside(aside);
 	return result;
 }
@@ -320,6 +363,8 @@ __asm__(".text\n"
 	"	cmp $21, %rax\n"
 	"	jbe shim_syscall\n"
 	"	cmp $16, %rdi\n"		/* ioctl */
+	"	je shim_syscall\n"
+	"	cmp $157, %rdi\n"		/* prctl */
 	"	je shim_syscall\n"
 	"	cmp $272, %rdi\n"		/* unshare */
 	"	je shim_syscall\n"

@@ -8,8 +8,8 @@
  * then it is known to be readable. What was counted with us is counted once more. Lookups by bare
  * system calls, and those inside glibc (nftw, glob), are not seen.
  *
- * The functions behind the hooks are looked up when they are first called, or when the shim wakes:
- * the constructor has no time for them.
+ * The functions behind the hooks are looked up when they are first called, when the shim wakes, or
+ * before there is a second thread (malloc.c): the constructor has no time for them.
  */
 #include "shim.h"
 
@@ -45,8 +45,13 @@ static const char *skip_process(const char *path)
 /* Relative paths are those below a descriptor of /proc or of /proc/PID. */
 static bool names_tasks(const char *path)
 {
-	bool is_absolute = *path == '/';
+	bool is_absolute;
 
+	/* Since 6.11 statx and fstatat take none; glibc's headers say that there is one. */
+	__asm__("" : "+r"(path));
+	if (!path)
+		return false;
+	is_absolute = *path == '/';
 	if (is_absolute && strncmp(path, "/proc/", 6) != 0)
 		return false;
 	if (is_absolute || strncmp(path, "task", 4) != 0)

@@ -34,7 +34,8 @@ static struct sksm_record *own_record(void)
 {
 	struct shim_control *control = shim.control;
 
-	if (!control->alive || !control->record)
+	/* quick_exit comes here from a shim that sleeps, too, or that gave up. */
+	if (!shim_active() || !control->alive || !control->record)
 		return NULL;
 	/* In a sandbox not even getpid is sure to be allowed. */
 	if (!shim.sandboxed && control->record->pid != (uint32_t)sksm_call0(SYS_getpid))
@@ -127,7 +128,7 @@ static void print_lines(const struct sksm_record *record)
 		sksm_fmt_str(&fmt, "offered pages were not merged: is ksmd stopped? "
 				   "Run sksm-pacer as root, or see sksm-report --check\n");
 	}
-	sksm_call3(SYS_write, 2, text, fmt.length);
+	shim_say(2, text, fmt.length);
 }
 
 static void put_json_string(struct sksm_fmt *fmt, const char *text)
@@ -217,7 +218,7 @@ static void refuse_report(const struct sksm_record *record, const char *path)
 	sksm_fmt_str(&fmt, "SKSM_REPORT=");
 	sksm_fmt_str(&fmt, path);
 	sksm_fmt_str(&fmt, ": not a file of this user's; nothing is written\n");
-	sksm_call3(SYS_write, 2, text, fmt.length);
+	shim_say(2, text, fmt.length);
 }
 
 /* One object of the "processes" array of sksm-report --json, in a line of its own. */
@@ -265,7 +266,7 @@ static void append_json(const struct sksm_record *record, const char *path)
 	if (fd < 0)
 		return;
 	/* One write, so that the lines of many processes do not mix. */
-	sksm_call3(SYS_write, fd, text, fmt.length);
+	shim_say((int)fd, text, fmt.length);
 	sksm_call1(SYS_close, fd);
 }
 

@@ -150,69 +150,8 @@ static bool is_cut(uint64_t start, uint64_t bytes)
 	return result == -EFAULT;
 }
 
-/*
- * What the kernel refuses of a move to a fixed address before it looks at any mapping, and changes
- * nothing (mm/mremap.c, check_mremap_params). Piece by piece some of it would succeed.
- */
-static bool is_refused(uint64_t from, uint64_t old_bytes, uint64_t new_bytes, int flags,
-		       uint64_t to)
-{
-	return !(flags & MREMAP_MAYMOVE) || !old_bytes || !new_bytes ||
-	       (flags & MREMAP_DONTUNMAP && old_bytes != new_bytes) ||
-	       (from | to) & (SKSM_PAGE_BYTES - 1) || new_bytes > ADDRESS_END ||
-	       to > ADDRESS_END - new_bytes || (to < from + old_bytes && from < to + new_bytes);
-}
-
-/*
- * A move to a fixed address changes things before it fails over several mappings. Since 6.17 it
- * takes them, and stops half-way at one that is registered, unless that is the first. Before, it
- * has unmapped the target by then, where another thread may map something at once, and what lies
- * beyond a smaller length. So look before.
- */
-static bool would_stop_midway(void *addr, size_t old_length, size_t new_length, int flags,
-			      void *new_addr)
-{
-	const uint64_t mask = SKSM_PAGE_BYTES - 1, from = (uintptr_t)addr;
-	const uint64_t old_bytes = (old_length + mask) & ~mask;
-	const uint64_t new_bytes = (new_length + mask) & ~mask;
-
-	return flags & MREMAP_FIXED &&
-	       !is_refused(from, old_bytes, new_bytes, flags, (uintptr_t)new_addr) &&
-	       may_be_cut() && is_cut(from, old_bytes);
-}
-
-/*
- * mremap wants one mapping, and ours are cut where runs are marked mergeable or end where we
- * registered. Marks stay: the pieces are moved, with our thread at work. Without marks it has to be
- * the thread's registrations, which go away with it, or the program's own mistake, which stays one.
- */
-static void *mremap_cut(void *addr, size_t old_length, size_t new_length, int flags,
-			void *new_addr)
-{
-	void *result = MAP_FAILED;
-
-	if (shim.marked && !(flags & MREMAP_DONTUNMAP)) {
-		result = return_pointer(shim_mremap_pieces(addr, old_length, new_length, flags,
-							   new_addr));
-		if (result != MAP_FAILED || errno != EFAULT)
-			return result;
-	}
-	shim_thread_hold();
-	errno = EFAULT;
-	if (!would_stop_midway(addr, old_length, new_length, flags, new_addr))
-		result = real_mremap(addr, old_length, new_length, flags, new_addr);
-	if (result == MAP_FAILED && errno == EFAULT)
-		result = return_pointer(shim_mremap_pieces(addr, old_length, new_length, flags,
-							   new_addr));
-	/* A mistake: what the kernel makes of it. */
-	if (result == MAP_FAILED && errno == EFAULT)
-		result = real_mremap(addr, old_length, new_length, flags, new_addr);
-	shim_thread_release();
-	return result;
-}
-
 /* Linux 6.17 or newer. */
-static bool keeps_target(void)
+static bool is_6_17(void)
 {
 	struct utsname name;
 	unsigned int major = 0, minor = 0;
@@ -228,6 +167,75 @@ static bool keeps_target(void)
 }
 
 /*
+ * A move to a fixed address that the kernel refuses before it looks at any mapping, and changes
+ * nothing (mm/mremap.c, check_mremap_params). Piece by piece some of it would succeed.
+ */
+static bool is_refused(const void *addr, size_t old_length, size_t new_length, int flags,
+		       const void *new_addr)
+{
+	const uint64_t mask = SKSM_PAGE_BYTES - 1;
+	const uint64_t from = (uintptr_t)addr, old_bytes = (old_length + mask) & ~mask;
+	const uint64_t to = (uintptr_t)new_addr, new_bytes = (new_length + mask) & ~mask;
+
+	if (!(flags & MREMAP_FIXED))
+		return false;
+	/* Whole pages are compared since 6.17, and before that what the program said. */
+	if (flags & MREMAP_DONTUNMAP &&
+	    (old_bytes != new_bytes || (old_length != new_length && !is_6_17())))
+		return true;
+	return !(flags & MREMAP_MAYMOVE) || !old_bytes || !new_bytes || (from | to) & mask ||
+	       new_bytes > ADDRESS_END || to > ADDRESS_END - new_bytes ||
+	       (to < from + old_bytes && from < to + new_bytes);
+}
+
+/*
+ * A move to a fixed address changes things before it fails over several mappings. Since 6.17 it
+ * takes them, and stops half-way at one that is registered, unless that is the first. Before, it
+ * has unmapped the target by then, where another thread may map something at once, and what lies
+ * beyond a smaller length. So look before.
+ */
+static bool would_stop_midway(void *addr, size_t old_length, int flags)
+{
+	return flags & MREMAP_FIXED && may_be_cut() && is_cut((uintptr_t)addr, old_length);
+}
+
+/*
+ * mremap wants one mapping, and ours are cut where runs are marked mergeable or end where we
+ * registered. Marks stay: the pieces are moved, with our thread at work. Without marks it has to be
+ * the thread's registrations, which go away with it, or the program's own mistake, which stays one.
+ * Where no process can be made for it, or it finds no map, descriptor or addresses, marks go too.
+ */
+static void *mremap_cut(void *addr, size_t old_length, size_t new_length, int flags,
+			void *new_addr)
+{
+	void *result = MAP_FAILED;
+
+	if (shim.marked && !(flags & MREMAP_DONTUNMAP)) {
+		result = return_pointer(shim_mremap_pieces(addr, old_length, new_length, flags,
+							   new_addr));
+		if (result != MAP_FAILED ||
+		    (errno != EFAULT && (errno != ENOMEM || !(flags & MREMAP_MAYMOVE) ||
+					 flags & MREMAP_FIXED)))
+			return result;
+	}
+	shim_thread_hold();
+	errno = EFAULT;
+	if (!would_stop_midway(addr, old_length, flags))
+		result = real_mremap(addr, old_length, new_length, flags, new_addr);
+	if (result == MAP_FAILED && errno == EFAULT)
+		result = return_pointer(shim_mremap_pieces(addr, old_length, new_length, flags,
+							   new_addr));
+	if (result == MAP_FAILED && (errno == EFAULT || errno == ENOMEM)) {
+		if (shim.marked && !shim.options.keeps_marks)
+			sksm_sys_kernel.madvise(addr, old_length, MADV_UNMERGEABLE);
+		/* If it was a mistake: what the kernel makes of it. */
+		result = real_mremap(addr, old_length, new_length, flags, new_addr);
+	}
+	shim_thread_release();
+	return result;
+}
+
+/*
  * Our thread cut the mapping between the question and the call. Is the target still the caller's?
  * Before 6.17 it has been unmapped, and is taken again here unless another thread was faster.
  */
@@ -235,7 +243,7 @@ static bool has_target(void *target, size_t bytes, int flags)
 {
 	const int reserve = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
 
-	return !(flags & MREMAP_FIXED) || keeps_target() ||
+	return !(flags & MREMAP_FIXED) || is_6_17() ||
 	       sksm_call6(SYS_mmap, target, bytes, PROT_NONE, reserve, -1, 0) ==
 	       (long)(uintptr_t)target;
 }
@@ -252,11 +260,14 @@ SHIM_EXPORT void *mremap(void *addr, size_t old_length, size_t new_length, int f
 	new_addr = va_arg(args, void *);
 	va_end(args);
 	if (shim_likely(real_mremap)) {
-		if (would_stop_midway(addr, old_length, new_length, flags, new_addr)) {
+		bool is_ours = old_length &&
+			       !is_refused(addr, old_length, new_length, flags, new_addr);
+
+		if (is_ours && would_stop_midway(addr, old_length, flags)) {
 			result = mremap_cut(addr, old_length, new_length, flags, new_addr);
 		} else {
 			result = real_mremap(addr, old_length, new_length, flags, new_addr);
-			if (result == MAP_FAILED && errno == EFAULT && old_length && may_be_cut() &&
+			if (result == MAP_FAILED && errno == EFAULT && is_ours && may_be_cut() &&
 			    has_target(new_addr, new_length, flags))
 				result = mremap_cut(addr, old_length, new_length, flags, new_addr);
 		}

@@ -29,7 +29,7 @@ static void complain(const char *name, const char *value, const char *expected, 
 	sksm_fmt_str(&fmt, " cannot be used, expected ");
 	sksm_fmt_str(&fmt, expected);
 	sksm_fmt_str(&fmt, "; the default is used\n");
-	sksm_call3(SYS_write, 2, line, fmt.length);
+	shim_say(2, line, fmt.length);
 }
 
 static void silence(const char *name, const char *value, const char *expected, void *arg)
@@ -78,7 +78,7 @@ void shim_log_dormant(const char *reason)
 	sksm_fmt_str(&fmt, ": nothing is tracked: ");
 	sksm_fmt_str(&fmt, reason);
 	sksm_fmt_char(&fmt, '\n');
-	sksm_call3(SYS_write, 2, line, fmt.length);
+	shim_say(2, line, fmt.length);
 }
 
 /* As the kernel names it: by the file that was executed. */

@@ -10,7 +10,9 @@
 #include "shim.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -98,10 +100,36 @@ static int first_posix_memalign(void **ret, size_t align, size_t size)
 	return real_posix_memalign(ret, align, size);
 }
 
+#define RESOLVE(name) \
+	if (real_##name == first_##name) \
+		real_##name = (__typeof__(real_##name))find_next(#name);
+
+static int (*real_pthread_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+
+/*
+ * Looking a function up takes the loader's lock. dlopen holds it while constructors run, and one of
+ * them may wait for a thread that it made. So nothing is left to be looked up once there is a
+ * second thread.
+ */
+SHIM_EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+			       void *(*function)(void *), void *arg)
+{
+	if (shim_likely(real_pthread_create))
+		return real_pthread_create(thread, attr, function, arg);
+	shim_count_resolve();
+	RESOLVE(malloc)
+	RESOLVE(calloc)
+	RESOLVE(realloc)
+	RESOLVE(memalign)
+	RESOLVE(aligned_alloc)
+	RESOLVE(posix_memalign)
+	real_pthread_create = (__typeof__(real_pthread_create))find_next("pthread_create");
+	return real_pthread_create ? real_pthread_create(thread, attr, function, arg) : EAGAIN;
+}
+
 void shim_malloc_start(void)
 {
-	if (real_malloc == first_malloc)
-		real_malloc = (void *(*)(size_t))find_next("malloc");
+	RESOLVE(malloc)
 	if (shim.options.backtrace_frames && shim.unwinder.find_object &&
 	    real_malloc == __libc_malloc)
 		noted_bytes = shim.options.threshold_bytes;

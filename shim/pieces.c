@@ -13,6 +13,7 @@
 #include "pieces.h"
 
 #include <errno.h>
+#include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -20,6 +21,7 @@
 #include <sys/wait.h>
 
 #include "clone.h"
+#include "shim.h"
 #include "tracker/abi.h"
 #include "tracker/map.h"
 #include "tracker/sys.h"
@@ -199,7 +201,9 @@ static int work(void *arg)
 	struct job *job = arg;
 	struct sksm_map map;
 
-	if (sksm_map_open_either(&map, &sksm_sys_kernel) == 0) {
+	/* The program's may be full; and files that are closed at our end may be flushed then. */
+	if (sksm_call3(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) == 0 &&
+	    sksm_map_open_either(&map, &sksm_sys_kernel) == 0) {
 		job->result = remap(&map, job);
 		sksm_map_close(&map);
 	}
@@ -222,6 +226,9 @@ long shim_mremap_pieces(void *addr, size_t old_bytes, size_t new_bytes, int flag
 	};
 	long pid;
 
+	/* The first process of a pid namespace has to be the program's. */
+	if (shim.left_pids)
+		return -EFAULT;
 	if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) || !job.old_bytes ||
 	    !job.new_bytes)
 		return -EFAULT;
@@ -230,8 +237,8 @@ long shim_mremap_pieces(void *addr, size_t old_bytes, size_t new_bytes, int flag
 	 */
 	if (sksm_call4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(all)))
 		return -EFAULT;
-	pid = shim_clone(CLONE_VM | CLONE_VFORK, stack + sizeof(stack), NULL, NULL, NULL, work,
-			 &job);
+	pid = shim_clone(CLONE_VM | CLONE_VFORK | CLONE_FILES, stack + sizeof(stack), NULL, NULL,
+			 NULL, work, &job);
 	/* Its exit signal is none: no other wait of the program finds it. */
 	if (pid > 0)
 		sksm_call4(SYS_wait4, pid, 0, __WCLONE, 0);

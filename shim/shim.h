@@ -72,6 +72,7 @@ struct shim {
 	bool retired;		/* the reservation was given back: no thread any more */
 	bool sandboxed;		/* a seccomp filter may kill at any call of ours: stay away */
 	bool marked;		/* this process or its parent marked memory as mergeable */
+	bool left_pids;		/* the next process is the first of a pid namespace */
 	struct sksm_options options;
 	struct shim_control *control;
 	char *reservation;
@@ -203,6 +204,12 @@ void shim_exit_register(void);
  * the assembly there. @f is on the stack, as syscall() itself finds it.
  */
 long shim_syscall(long number, long a, long b, long c, long d, long e, long f);
+
+/*
+ * say.c: write to the program's standard error or the report: where that is a pipe that nobody
+ * reads or a file at its limit, no signal tells the program. Async-signal-safe.
+ */
+void shim_say(int fd, const char *text, size_t length);
 
 /* count.c: likewise, of those that are not looked up yet; for the time when the shim wakes. */
 void shim_count_resolve(void);

@@ -38,6 +38,7 @@ static int try_calls(void *arg)
 	struct rlimit no_core = { 0, 0 };
 	volatile struct trial *trial = arg;
 	struct timespec ts = { 0 };
+	const uint64_t all = ~0ull;
 	static const int plain[] = {
 		SYS_getpid, SYS_getppid, SYS_gettid, SYS_geteuid, SYS_sched_yield,
 	};
@@ -46,6 +47,8 @@ static int try_calls(void *arg)
 		SYS_fallocate, SYS_mkdirat, SYS_unlinkat, SYS_linkat, SYS_newfstatat, SYS_openat,
 	};
 
+	/* A handler here would run in the program's memory and believe itself the program. */
+	sksm_call4(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof(all));
 	sksm_call4(SYS_wait4, -1, 0, WNOHANG, 0);
 	trial->may_wait = true;
 	sksm_call2(SYS_setrlimit, RLIMIT_CORE, &no_core);
@@ -70,6 +73,9 @@ static int try_calls(void *arg)
 	sksm_call3(SYS_getresuid, 0, 0, 0);
 	sksm_call3(SYS_getresgid, 0, 0, 0);
 	sksm_call2(SYS_getrusage, RUSAGE_SELF, 0);
+	sksm_call4(SYS_prlimit64, 0, -1, 0, 0);
+	sksm_call2(SYS_rt_sigpending, 0, -1);
+	sksm_call4(SYS_rt_sigtimedwait, 0, 0, 0, -1);
 	sksm_call1(SYS_sysinfo, 0);
 	sksm_call2(SYS_prctl, PR_GET_NAME, 0);
 	sksm_call2(SYS_prctl, PR_SET_NAME, 0);
@@ -97,6 +103,19 @@ static uint64_t number_after(const char *text, const char *name)
 	return number;
 }
 
+/* As the program itself has it: the last one where pid namespaces nest. */
+static uint32_t inner_tid(const char *text)
+{
+	const char *p = strstr(text, "\nNSpid:\t");
+	uint64_t number = 0;
+
+	if (!p)
+		return (uint32_t)number_after(text, "\nPid:\t");
+	for (p += 8; *p && *p != '\n'; p++)
+		number = *p == '\t' ? 0 : number * 10 + (uint64_t)(*p - '0');
+	return (uint32_t)number;
+}
+
 /*
  * The file is read with the loader's own calls, which any filter allows that let the program get
  * this far. Without /proc no thread of ours can work anyway.
@@ -110,7 +129,7 @@ static bool has_filter(struct shim_self *self)
 	if (sksm_read_file(&sksm_sys_kernel, AT_FDCWD, "/proc/thread-self/status", text,
 			   sizeof(text)) <= 0)
 		return false;
-	self->tid = (uint32_t)number_after(text, "\nPid:\t");
+	self->tid = inner_tid(text);
 	self->anon_kb = number_after(text, "\nRssAnon:\t");
 	return number_after(text, "\nSeccomp:\t") != 0;
 }

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "domain.h"
@@ -43,6 +44,7 @@ const char *sksm_record_create(const struct sksm_sys *sys, const struct sksm_opt
 	struct sksm_record *record = sys->mmap(at, SKSM_RECORD_BYTES, PROT_READ | PROT_WRITE,
 					       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	int domain_fd, records_fd;
+	struct rlimit limit;
 	bool mapped;
 
 	if (sksm_is_error(record))
@@ -56,6 +58,12 @@ const char *sksm_record_create(const struct sksm_sys *sys, const struct sksm_opt
 	sys->close(domain_fd);
 	if (records_fd < 0)
 		return "the directory of records cannot be used";
+	/* What would be written beyond it is answered by SIGXFSZ, to the program. */
+	if (sksm_call4(SYS_prlimit64, 0, RLIMIT_FSIZE, NULL, &limit) == 0 &&
+	    limit.rlim_cur < SKSM_RECORD_BYTES) {
+		sys->close(records_fd);
+		return "the limit of file sizes (ulimit -f) leaves no room for a record";
+	}
 	mapped = map_file(sys, records_fd, record);
 	sys->close(records_fd);
 	if (!mapped)

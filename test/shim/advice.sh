@@ -9,7 +9,7 @@ was_tracked() {
 }
 marks=.offered
 [ -w $ksm/run ] || marks=.tracked
-for mode in free dontfork guard mseal pkey name; do
+for mode in free dontfork guard mseal pkey name collapse; do
 	compare $mode "$victims/advice" $mode
 	was_tracked $mode '.tracked > 30000000'
 done

@@ -36,6 +36,12 @@ for mode in dlopen deepbind; do
 done
 recorded "dlopen: its zeroed data was tracked" \
 	'(.command | test("company dlopen")) and .passes > 1'
+compare waiting "$victims/company" waiting "$plugins/waiting.so"
+at_work waiting waiting
+SKSM_MODE=off compare waiting-off "$victims/company" waiting "$plugins/waiting.so"
+for run in waiting waiting-off; do
+	check "$run: nobody waits for the loader" said $run "the thread of a constructor: 1"
+done
 compare shim "$victims/company" shim "$shim"
 at_work shim shim
 for mode in exit fault; do

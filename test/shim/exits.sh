@@ -8,6 +8,9 @@ ways=$("$victims/exits" list 0 4K | grep -v goodbye)
 check "all ways are there" test "$(wc -l <<<"$ways")" -ge 16
 for way in $ways; do
 	compare "$way" "$victims/exits" "$way" 150
+	# Before it is up, and where it cannot come up.
+	SKSM_DIR=$T/asleep compare "asleep-$way" "$victims/exits" "$way" 0 4K
+	SKSM_DIR=/dev/null/none compare "refused-$way" "$victims/exits" "$way" 1 4K
 	recorded "$way" ".comm == \"exits\" and (.command | test(\" $way \")) and .tracked > 60000000"
 done
 recorded "and what is mapped when main's thread is gone" \

@@ -9,6 +9,14 @@ done
 start other env LD_PRELOAD="$shim" "$victims/remap" 8 32M memfd
 compare remap "$victims/remap" 3 32M
 SKSM_INTERVAL_MS=400 compare halves "$victims/remap" halves
+if [ "$(id -u)" = 0 ]; then
+	mkdir -m 755 empty
+	cd empty
+	for want in chroot pids; do
+		SKSM_DIR=$T/sksm compare $want "$victims/remap" 2 16M $want
+	done
+	cd ..
+fi
 # As before 6.11.
 SKSM_FAULT=procmap_query:ENOTTY SKSM_FAULT_LOG=$T/query.log shim=$build/shim/libsksm_preload_fault.so \
 	compare text "$victims/remap" 3 32M

@@ -3,7 +3,7 @@
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 side_by_side=1
 provoke
-for how in tsync thread strict fork again listener; do
+for how in tsync thread strict bare fork again listener; do
 	compare $how "$victims/sandbox" $how
 	recorded "$how was tracked until then" \
 		"(.command | test(\"sandbox $how\$\")) and .tracked > 60000000"
@@ -14,7 +14,7 @@ recorded "a query leaves us awake" \
 	'(.command | test("sandbox query$")) and .tracked > 60000000 and .dormant == null'
 compare ownuffd "$victims/ownuffd"
 # The same through syscall(), and copies of more than a page into memory that was partly merged.
-for how in raw copy; do
+for how in raw copy half; do
 	compare ownuffd_$how "$victims/ownuffd" 500 $how
 	recorded "ownuffd_$how was at work" \
 		".comm == \"ownuffd\" and (.command | test(\" $how\$\")) and .passes > 1"

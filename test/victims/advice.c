@@ -19,6 +19,7 @@
 #define HALF (HALF_PAGES * PAGE)
 #define CONTENTS 64u
 /* Newer than our headers. */
+#define COLLAPSE 25		/* since 6.1 */
 #define GUARD_INSTALL 102	/* since 6.13 */
 #define GUARD_REMOVE 103
 #define NUMBER_MSEAL 462	/* since 6.10 */
@@ -269,6 +270,26 @@ static void test_name(void)
 	verify_both();
 }
 
+/* Huge pages of what has been looked at, marked and merged. */
+static void test_collapse(void)
+{
+	long result = -1;
+
+	if (madvise(memory, 2 * HALF, MADV_NOHUGEPAGE) < 0)
+		die("MADV_NOHUGEPAGE");
+	fill_and_wait();
+	if (madvise(memory, 2 * HALF, MADV_HUGEPAGE) < 0)
+		die("MADV_HUGEPAGE");
+	/* A huge page may be hard to come by. */
+	for (int i = 0; i < 20 && result < 0; i++) {
+		result = madvise(half, BLOCK, COLLAPSE);
+		if (result < 0 && errno != ENOMEM && errno != EAGAIN)
+			break;
+	}
+	show("MADV_COLLAPSE", result);
+	verify_both();
+}
+
 static const struct {
 	const char *name;
 	void (*test)(void);
@@ -276,6 +297,7 @@ static const struct {
 	{ "free", test_free }, { "dontfork", test_dontfork }, { "wipeonfork", test_wipeonfork },
 	{ "dontdump", test_dontdump }, { "mlock", test_mlock }, { "guard", test_guard },
 	{ "mseal", test_mseal }, { "pkey", test_pkey }, { "name", test_name },
+	{ "collapse", test_collapse },
 };
 
 int main(int argc, char **argv)

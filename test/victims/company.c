@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * company MODE [LIBRARY]: live with other libraries and handlers, next to 16 MiB of calm memory.
- * "dlopen" and "deepbind" load test/plugins/guest.c again and again, "shim" loads and unloads the
- * library it is given and goes on; "malloc" allocates much; "exit" maps memory as threads end,
- * "fault" in the handlers of SIGSEGV and SIGBUS on a stack of their own.
+ * "dlopen" and "deepbind" load test/plugins/guest.c again and again, "waiting" waiting.c, "shim"
+ * loads and unloads the library it is given and goes on; "malloc" allocates much; "exit" maps
+ * memory as threads end, "fault" in the handlers of SIGSEGV and SIGBUS on a stack of their own.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -67,6 +67,11 @@ static void use_guest(const char *path, int flags)
 static void test_dlopen(const char *path)
 {
 	use_guest(path, RTLD_NOW);
+}
+
+static void test_waiting(const char *path)
+{
+	printf("dlclose: %d\n", dlclose(load(path, RTLD_NOW)));
 }
 
 static void test_deepbind(const char *path)
@@ -221,6 +226,7 @@ int main(int argc, char **argv)
 	} modes[] = {
 		{ "dlopen", test_dlopen }, { "deepbind", test_deepbind }, { "shim", test_shim },
 		{ "malloc", test_malloc }, { "exit", test_exit }, { "fault", test_fault },
+		{ "waiting", test_waiting },
 	};
 	unsigned char *calm = map(CALM);
 
@@ -231,5 +237,8 @@ int main(int argc, char **argv)
 			modes[i].test(argc > 2 ? argv[2] : NULL);
 	verify(calm, CALM, "calm");
 	printf("verified\n");
+	/* What a library that is gone asked to be called then would be called. */
+	if (argc > 1 && strcmp(argv[1], "shim") == 0)
+		quick_exit(0);
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "victim.h"
 
@@ -72,6 +73,16 @@ static void anonymous(void)
 	UNMAP(p, BIG);
 }
 
+/* Since 6.11 a descriptor needs no name. */
+static void nameless(int fd)
+{
+	const char *volatile none = NULL;
+	struct statx st;
+
+	errno = SENTINEL;
+	show("statx without a name", statx(fd, none, AT_EMPTY_PATH, STATX_SIZE, &st) == 0);
+}
+
 static void descriptors(void)
 {
 	int reads = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), ends[2];
@@ -101,6 +112,7 @@ static void descriptors(void)
 		die("F_SEAL_WRITE");
 	MAP(NULL, BIG, RW, MAP_SHARED, memory, 0);
 	MAP(NULL, BIG, RW, MAP_PRIVATE, memory, 0);
+	nameless(reads);
 	close(reads);
 	close(writes);
 	close(directory);

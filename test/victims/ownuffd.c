@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ownuffd [MS [raw|copy]]: a program that serves its own page faults: it registers all of a mapping
- * for missing pages after having used it for a while, resolves them in a thread, and the same again
- * with write protection. Prints what each step returned. "raw" registers by the function syscall().
- * "copy" has used the mapping for contents of which every other chunk repeats, and resolves faults
- * by copies of 2 MiB, which the kernel makes within one mapping only.
+ * ownuffd [MS [raw|copy|half]]: a program that serves its own page faults: it registers all of a
+ * mapping for missing pages after having used it for a while, resolves them in a thread, and the
+ * same again with write protection. Prints what each step returned. "raw" registers by the
+ * function syscall(). "copy" has used the mapping for contents of which every other chunk repeats,
+ * and resolves faults by copies of 2 MiB, which the kernel makes within one mapping only. "half"
+ * registers half of the mapping, by a request that is a negative int, and takes all of it out
+ * again.
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -24,6 +26,7 @@ static unsigned char *memory;
 static int uffd;
 static unsigned int served;
 static bool is_raw;
+static volatile bool is_over;
 
 static void *serve(void *argument)
 {
@@ -35,8 +38,11 @@ static void *serve(void *argument)
 		struct uffdio_copy copy = { .src = (uintptr_t)content, .len = PAGE };
 		struct uffdio_writeprotect unprotect = { .range.len = PAGE };
 
-		if (poll(&ready, 1, 500) <= 0)
-			return argument;
+		if (poll(&ready, 1, 100) <= 0) {
+			if (is_over)
+				return argument;
+			continue;
+		}
 		if (read(uffd, &message, sizeof(message)) != sizeof(message))
 			continue;
 		served++;
@@ -106,6 +112,24 @@ static void run_copies(void)
 	printf("verified\n");
 }
 
+static void run_half(void)
+{
+	struct uffdio_register half = {
+		.range = { (uintptr_t)memory, PAGES / 2 * PAGE },
+		.mode = UFFDIO_REGISTER_MODE_WP
+	};
+	struct uffdio_range all = { (uintptr_t)memory, PAGES * PAGE };
+	int request = (int)UFFDIO_REGISTER;
+
+	show("register half", ioctl(uffd, request, &half));
+	sleep_ms(200);
+	show("unregister all", ioctl(uffd, UFFDIO_UNREGISTER, &all));
+	for (unsigned int i = 0; i < PAGES; i++)
+		if (!page_is(memory + i * PAGE, 1 + i))
+			wrong("ownuffd", i);
+	printf("verified\n");
+}
+
 int main(int argc, char **argv)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP };
@@ -133,6 +157,10 @@ int main(int argc, char **argv)
 		run_copies();
 		return 0;
 	}
+	if (argc > 2 && strcmp(argv[2], "half") == 0) {
+		run_half();
+		return 0;
+	}
 	show("register", register_all(UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP));
 	if (pthread_create(&thread, NULL, serve, NULL) != 0)
 		die("pthread_create");
@@ -145,6 +173,7 @@ int main(int argc, char **argv)
 	for (unsigned int i = 0; i < PAGES; i++)
 		if (!page_is(memory + i * PAGE, 1 + i))
 			wrong("ownuffd", i);
+	is_over = true;
 	pthread_join(thread, NULL);
 	printf("served %u faults of %u, verified\n", served, PAGES);
 	return 0;

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * remap [SECONDS [BYTES [memfd]]]: hold one mapping (memfd: a private one of a file) whose chunks
- * of 64 KiB are in turn the same in every copy of this program and unique, wait, then resize, move
- * and advise it as the one mapping that it is for the program. "remap mistake": what no program may
- * do, and what it finds afterwards. "remap halves": one mapping made in two calls.
+ * remap [SECONDS [BYTES [memfd|chroot|pids]]]: hold one mapping (memfd: a private one of a file)
+ * whose chunks of 64 KiB are in turn the same in every copy of this program and unique, wait, then
+ * resize, move and advise it as the one mapping that it is for the program. "remap mistake": what
+ * no program may do, and what it finds afterwards. "remap halves": one mapping made in two calls.
+ * "chroot": in a directory without /proc. "pids": the next child is the first process of a pid
+ * namespace.
  */
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "victim.h"
@@ -137,6 +141,39 @@ static void refuse(size_t bytes)
 	munmap(target, 2 * bytes);
 }
 
+/* May no descriptor be opened? */
+static void fill_table(bool is_full)
+{
+	static struct rlimit before;
+	struct rlimit limit;
+
+	if (is_full)
+		getrlimit(RLIMIT_NOFILE, &before);
+	limit = before;
+	if (is_full)
+		limit.rlim_cur = 3;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* What is in the way of whoever needs a process, a descriptor or a map for it. */
+static void grow_in_want(const char *what, size_t bytes)
+{
+	pid_t pid;
+	int status = -1;
+
+	if (strcmp(what, "chroot") == 0 && chroot(".") < 0)
+		die("chroot");
+	if (strcmp(what, "pids") == 0 && unshare(CLONE_NEWPID) < 0)
+		die("unshare");
+	report(what, resize(pages, pages + bytes / PAGE / 4, MREMAP_MAYMOVE));
+	verify(pages);
+	report("shrink", resize(pages + bytes / PAGE / 4, pages, 0));
+	pid = fork();
+	if (!pid)
+		_exit(strcmp(what, "pids") == 0 && getpid() != 1);
+	report("child", waitpid(pid, &status, 0) == pid && status == 0);
+}
+
 static void fork_and_wait(size_t bytes)
 {
 	pid_t pid = fork();
@@ -220,7 +257,7 @@ int main(int argc, char **argv)
 		return move_halves();
 	pages = bytes / PAGE;
 	unique = mix(now_ms() ^ (uint64_t)getpid() << 40);
-	if (argc > 3) {
+	if (argc > 3 && strcmp(argv[3], "memfd") == 0) {
 		/* As large as it grows. */
 		fd = memfd_create("remap", MFD_CLOEXEC);
 		if (fd < 0 || ftruncate(fd, (off_t)(3 * bytes)) < 0)
@@ -237,6 +274,15 @@ int main(int argc, char **argv)
 	sleep_ms((unsigned int)(seconds * 1000));
 
 	refuse(bytes);
+	if (fd < 0 && argc > 3) {
+		grow_in_want(argv[3], bytes);
+		return 0;
+	}
+	fill_table(true);
+	report("grow with a full table", resize(pages, pages + 1, MREMAP_MAYMOVE));
+	verify(pages);
+	report("shrink", resize(pages + 1, pages, 0));
+	fill_table(false);
 	fork_and_wait(bytes);
 	report("grow", resize(pages, pages * 2, MREMAP_MAYMOVE));
 	verify(pages);

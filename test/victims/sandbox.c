@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sandbox [tsync|thread|strict|fork|again|listener|query]: with memory to work on, enter a seccomp
- * filter that kills the process at anything but the few calls that this program makes itself. With
- * "listener" the kernel's answer is a descriptor, which is a success that is not 0. "fork"
- * then forks, "again" tries to enter more filters in vain; both map memory afterwards. "query"
- * asks what the kernel can do, before anything else, and enters no filter.
+ * sandbox [tsync|thread|strict|bare|fork|again|listener|query]: with memory to work on, enter a
+ * seccomp filter that kills the process at anything but the few calls that this program makes
+ * itself. With "listener" the kernel's answer is a descriptor, which is a success that is not 0.
+ * "fork" then forks, "again" tries to enter more filters in vain; both map memory afterwards.
+ * "query" asks what the kernel can do, before anything else, and enters no filter. "bare" enters
+ * by prctl's number and the function syscall().
  */
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -20,7 +21,7 @@
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (number), 0, 1), \
 	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 
-static int enter_filter(unsigned int flags)
+static int enter_filter(unsigned int flags, bool is_bare)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
@@ -35,6 +36,8 @@ static int enter_filter(unsigned int flags)
 	};
 	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
 
+	if (is_bare)
+		return (int)syscall(SYS_prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
 	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
 }
 
@@ -75,7 +78,7 @@ static void enter_again(void)
 {
 	struct sock_fprog empty = { 0, NULL };
 
-	printf("seccomp again: %d\n", enter_filter(1u << 30) < 0 ? errno : 0);
+	printf("seccomp again: %d\n", enter_filter(1u << 30, false) < 0 ? errno : 0);
 	printf("prctl again: %d\n",
 	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &empty, 0, 0) < 0 ? errno : 0);
 	fflush(stdout);
@@ -106,7 +109,7 @@ static void query(void)
 int main(int argc, char **argv)
 {
 	const char *how = argc > 1 ? argv[1] : "tsync";
-	bool is_query = strcmp(how, "query") == 0;
+	bool is_query = strcmp(how, "query") == 0, is_bare = strcmp(how, "bare") == 0;
 	const size_t bytes = 64 << 20;
 	char *memory =
 		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -126,16 +129,17 @@ int main(int argc, char **argv)
 	if (strcmp(how, "strict") == 0)
 		result = prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT, 0, 0, 0);
 	else if (strcmp(how, "listener") == 0)
-		result = enter_filter(SECCOMP_FILTER_FLAG_NEW_LISTENER) > 0 ? 0 : -1;
+		result = enter_filter(SECCOMP_FILTER_FLAG_NEW_LISTENER, false) > 0 ? 0 : -1;
 	else if (!is_query)
-		result = enter_filter(strcmp(how, "tsync") == 0 ? SECCOMP_FILTER_FLAG_TSYNC : 0);
+		result = enter_filter(strcmp(how, "tsync") == 0 ? SECCOMP_FILTER_FLAG_TSYNC : 0,
+				      is_bare);
 	if (result != 0)
 		die("seccomp");
 	if (strcmp(how, "fork") == 0)
 		fork_some();
 	if (strcmp(how, "again") == 0)
 		enter_again();
-	if (strcmp(how, "fork") == 0 || strcmp(how, "again") == 0 ||
+	if (strcmp(how, "fork") == 0 || strcmp(how, "again") == 0 || is_bare ||
 	    strcmp(how, "listener") == 0)
 		map_more();
 	if (strcmp(how, "strict") != 0)
