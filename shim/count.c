@@ -2,7 +2,8 @@
 /*
  * Be away while the program counts its threads. Sandboxes look at /proc/self/task before they go
  * on, by its link count or by its entries, and abort where there is more than one. So whoever
- * names that directory finds our thread gone, and it stays away for a while.
+ * names that directory finds our thread gone, and it stays away for a while. So does whoever has
+ * just forked and opens /proc/self/stat or status, as Python does since 3.12, to warn of threads.
  *
  * The functions are passed on first and the path is looked at afterwards, when they succeeded: by
  * then it is known to be readable. What was counted with us is counted once more. Lookups by bare
@@ -18,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -26,6 +28,8 @@
 
 /* From counting to the sandbox that it was for. */
 #define AWAY_NS 2000000000ull
+/* From a fork to a question about it. */
+#define FORKED_NS 100000000ull
 
 /* Behind "self" or our pid. NULL: another process, or no process. */
 static const char *skip_process(const char *path)
@@ -42,6 +46,12 @@ static const char *skip_process(const char *path)
 	return pid && *path == '/' && shim_active() && pid == shim.control->pid ? path + 1 : NULL;
 }
 
+/* What is opened for other reasons as well, again and again, tells of threads after a fork only. */
+static bool has_just_forked(void)
+{
+	return shim.forked_ns && shim_coarse_ns() - shim.forked_ns < FORKED_NS;
+}
+
 /* Relative paths are those below a descriptor of /proc or of /proc/PID. */
 static bool names_tasks(const char *path)
 {
@@ -56,8 +66,11 @@ static bool names_tasks(const char *path)
 		return false;
 	if (is_absolute || strncmp(path, "task", 4) != 0)
 		path = skip_process(is_absolute ? path + 6 : path);
-	if (!path || strncmp(path, "task", 4) != 0)
+	if (!path)
 		return false;
+	if (strncmp(path, "task", 4) != 0)
+		return (strcmp(path, "stat") == 0 || strcmp(path, "status") == 0) &&
+		       has_just_forked();
 	for (path += 4; *path == '/' || *path == '.'; path++)
 		;
 	return !*path;
@@ -126,6 +139,8 @@ STATS(DECLARE)
 OPENS(DECLARE)
 OPENS_2(DECLARE)
 static DIR *(*real_opendir)(const char *);
+static FILE *(*real_fopen)(const char *, const char *);
+static FILE *(*real_fopen64)(const char *, const char *);
 
 #define RESOLVE(name, parameters, ...) \
 	if (!real_##name) \
@@ -138,6 +153,10 @@ void shim_count_resolve(void)
 	OPENS_2(RESOLVE)
 	if (!real_opendir)
 		real_opendir = (DIR *(*)(const char *))dlsym(RTLD_NEXT, "opendir");
+	if (!real_fopen)
+		real_fopen = (FILE *(*)(const char *, const char *))dlsym(RTLD_NEXT, "fopen");
+	if (!real_fopen64)
+		real_fopen64 = (FILE *(*)(const char *, const char *))dlsym(RTLD_NEXT, "fopen64");
 }
 
 /* A C library without such a function: nobody was linked to it. */
@@ -206,6 +225,31 @@ SHIM_EXPORT DIR *opendir(const char *path)
 	if (!real_opendir)
 		shim_count_resolve();
 	result = real_opendir(path);
+	if (result)
+		is_counting(path);
+	return result;
+}
+
+/* What is read is made when it is read. */
+SHIM_EXPORT FILE *fopen(const char *path, const char *mode)
+{
+	FILE *result;
+
+	if (!real_fopen)
+		shim_count_resolve();
+	result = real_fopen(path, mode);
+	if (result)
+		is_counting(path);
+	return result;
+}
+
+SHIM_EXPORT FILE *fopen64(const char *path, const char *mode)
+{
+	FILE *result;
+
+	if (!real_fopen64)
+		shim_count_resolve();
+	result = real_fopen64(path, mode);
 	if (result)
 		is_counting(path);
 	return result;

@@ -107,6 +107,12 @@ static void save_command(int argc, char *const argv[], char *const envp[])
 				shim.run_id = shim.run_id * 10 + (uint64_t)(*p - '0');
 }
 
+/* In the parent: count.c. */
+static void note_fork(void)
+{
+	shim.forked_ns = shim_coarse_ns();
+}
+
 /*
  * In a child made by fork(). One that calls exec at once gets no thread: the thread starts when
  * the child first waits for something (growth.c) or maps memory.
@@ -148,7 +154,7 @@ __attribute__((constructor)) static void shim_init(int argc, char *argv[], char 
 	if (!sksm_options_admit(&shim.options, argc > 0 && argv[0] ? argv[0] : shim.comm) ||
 	    !shim_sleep())
 		return;
-	pthread_atfork(NULL, NULL, after_fork);
+	pthread_atfork(NULL, note_fork, after_fork);
 	shim_exit_register();
 	shim_malloc_start();
 	/* A report is wanted of every process. */

@@ -68,6 +68,7 @@ struct shim {
 	uint32_t sleep;		/* enum shim_sleep */
 	uint64_t start_tick_ns;	/* when the constructor ran, by the coarse clock */
 	uint64_t away_until_ns;	/* by the coarse clock: until then there is to be no thread */
+	uint64_t forked_ns;	/* likewise: the last fork; 0: none */
 	bool had_thread;	/* this process or its parent had reason for one */
 	bool retired;		/* the reservation was given back: no thread any more */
 	bool sandboxed;		/* a seccomp filter may kill at any call of ours: stay away */

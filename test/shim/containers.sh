@@ -36,7 +36,10 @@ if ! "${user[@]}" "${userns[@]}" true 2>/dev/null; then
 fi
 contained docker digest "${refused[@]}"
 contained userns "$native" "${userns[@]}"
-[ ${#userns[@]} = 0 ] || contained pidns "$native" "${userns[@]}" --pid --fork --mount-proc
+if [ ${#userns[@]} != 0 ]; then
+	contained pidns "$native" "${userns[@]}" --pid --fork --mount-proc
+	contained outer-proc "$native" "${userns[@]}" --pid --fork
+fi
 contained rootless digest "${userns[@]}" "${refused[@]}"
 # An older profile, without close_range: nothing is tracked, and the record says why.
 export SKSM_DIR=$T/older/sksm

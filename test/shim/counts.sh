@@ -3,7 +3,7 @@
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 provoke
 
-ways="stat lstat fstatat pid statx __xstat opendir open openat"
+ways="stat lstat fstatat pid statx __xstat opendir open openat forked forked-status"
 for way in $ways; do
 	start "$way-plain" "$victims/counts" "$way"
 	start "$way" preload "$victims/counts" "$way" --later

@@ -9,6 +9,9 @@ for call in "${calls[@]}" "$all"; do
 		--write-half
 	check "$call: the program lives" said "$call" ready
 done
+# A handler of the program's own: a call of ours is not its business.
+compare trapped "$victims/deny" TRAP userfaultfd "$victims/signals" trapped
+check "trapped: its handler was not called" said trapped "SIGSYS: 0"
 check "the filter kills" grep -q . <(
 	{ "$victims/deny" KILL geteuid id || echo killed; } 2>/dev/null | grep -x killed)
 finish

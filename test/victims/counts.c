@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "victim.h"
 
@@ -80,9 +81,41 @@ static int by_statx(void)
 	return (int)st.stx_nlink - 2;
 }
 
+/* As Python does since 3.12, where threads are beside the one that forks. */
+static int after_fork(const char *path)
+{
+	pid_t pid = fork();
+	int status, threads = 0;
+	char text[4096];
+	FILE *file;
+	size_t got;
+	const char *at;
+
+	if (pid == 0)
+		_exit(0);
+	file = fopen(path, "r");
+	if (pid < 0 || !file)
+		die(path);
+	got = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
+	text[got] = '\0';
+	at = strstr(text, "\nThreads:\t");
+	at = at ? strchr(at, '\t') : strrchr(text, ')');
+	for (int field = 2; field < 20 && at && *at != '\t'; field++)
+		at = strchr(at + 1, ' ');
+	if (!at || sscanf(at, " %d", &threads) != 1 || waitpid(pid, &status, 0) != pid)
+		die(path);
+	return threads;
+}
+
 static int count(const char *how)
 {
 	struct stat st;
+
+	if (!strcmp(how, "forked"))
+		return after_fork("/proc/self/stat");
+	if (!strcmp(how, "forked-status"))
+		return after_fork("/proc/self/status");
 
 	if (!strcmp(how, "stat") && stat("/proc/self/task", &st) == 0)
 		return (int)st.st_nlink - 2;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * deny ERRNO CALL[,CALL...] COMMAND [ARG...]: run a command whose listed system calls fail with
- * ERRNO, as on another kernel or in a sandbox. KILL in place of ERRNO kills the process for them.
+ * ERRNO, as on another kernel or in a sandbox. KILL in place of ERRNO kills the process for them,
+ * TRAP sends it SIGSYS.
  */
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -35,6 +36,7 @@ static const struct {
 	{ "EINVAL", SECCOMP_RET_ERRNO | EINVAL }, { "ENOMEM", SECCOMP_RET_ERRNO | ENOMEM },
 	{ "EBUSY", SECCOMP_RET_ERRNO | EBUSY },	  { "EAGAIN", SECCOMP_RET_ERRNO | EAGAIN },
 	{ "EIO", SECCOMP_RET_ERRNO | EIO },	  { "KILL", SECCOMP_RET_KILL_PROCESS },
+	{ "TRAP", SECCOMP_RET_TRAP },
 };
 
 int main(int argc, char **argv)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * signals: block every signal in every thread and collect process-directed ones by sigwait and
- * signalfd, as servers do; interval timers and SIGCHLD too. With memory to work on.
+ * signalfd, as servers do; interval timers and SIGCHLD too. With memory to work on. "signals
+ * trapped": count the system calls that a filter traps (SIGSYS).
  */
 #include <pthread.h>
 #include <signal.h>
@@ -32,7 +33,31 @@ static void wait_for_signal(const sigset_t *set)
 	printf("got %s\n", sigabbrev_np(got));
 }
 
-int main(void)
+static volatile sig_atomic_t trapped;
+
+static void on_trap(int number)
+{
+	trapped++;
+}
+
+static int survive_traps(void)
+{
+	struct sigaction action = { .sa_handler = on_trap };
+	const size_t bytes = 32 << 20;
+	char *memory;
+
+	sigaction(SIGSYS, &action, NULL);
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		die("mmap");
+	for (size_t i = 0; i < bytes; i += PAGE)
+		page_write(memory + i, 1 + i);
+	sleep_ms(300);
+	printf("SIGSYS: %d\n", (int)trapped);
+	return 0;
+}
+
+int main(int argc, char **argv)
 {
 	const size_t bytes = 32 << 20;
 	struct itimerval timer = { { 0, 0 }, { 0, 50000 } };
@@ -42,6 +67,8 @@ int main(void)
 	char *memory;
 	int fd;
 
+	if (argc > 1 && strcmp(argv[1], "trapped") == 0)
+		return survive_traps();
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
