@@ -77,6 +77,7 @@ static int try_calls(void *arg)
 	sksm_call2(SYS_rt_sigpending, 0, -1);
 	sksm_call4(SYS_rt_sigtimedwait, 0, 0, 0, -1);
 	sksm_call1(SYS_sysinfo, 0);
+	sksm_call1(SYS_uname, 0);
 	sksm_call2(SYS_prctl, PR_GET_NAME, 0);
 	sksm_call2(SYS_prctl, PR_SET_NAME, 0);
 	sksm_call1(SYS_sched_getscheduler, 0);
