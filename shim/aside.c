@@ -108,11 +108,13 @@ static void leave_aside(struct aside aside)
  * The next process that is made here is the first of a new pid namespace, which ends with it. It
  * has to be the program's, so there are none of ours any more, and the kernel makes no thread.
  */
-static long leave_pids(long result, long namespaces)
+static long leave_pids(struct aside aside, long result, long namespaces)
 {
 	if (result || !(namespaces & CLONE_NEWPID))
 		return result;
-	shim.left_pids = true;
+	/* Not of a vfork child, whose parent's memory this is. */
+	if (aside.active)
+		shim.left_pids = true;
 	shim_bury();
 	return result;
 }
@@ -126,7 +128,7 @@ static long leave_pids(long result, long namespaces)
 		if (!real_##name) \
 			RESOLVE(name, parameters, arguments) \
 		aside = enter_aside(); \
-		result = (int)leave_pids(real_##name arguments, namespaces); \
+		result = (int)leave_pids(aside, real_##name arguments, namespaces); \
 		leave_aside(aside); \
 		return result; \
 	}
@@ -273,8 +275,8 @@ static void unmark_registered(const void *arg)
 }
 
 /*
- * Since 6.17 a range is not unregistered where part of it is another's, ours. The kernel looks at
- * 32 bits of a request.
+ * A range is not unregistered where part of it is another's, ours (docs/kernel.md). The kernel
+ * looks at 32 bits of a request.
  */
 static bool is_registration(unsigned long request)
 {
@@ -343,9 +345,9 @@ long shim_syscall(long number, long a, long b, long c, long d, long e, long f)
 	if (number == SYS_ioctl && !result && aside.active && (uint32_t)b == UFFDIO_REGISTER)
 		unmark_registered((const void *)c);
 	if (number == SYS_unshare)
-		leave_pids(result, a);
+		leave_pids(aside, result, a);
 	if (number == SYS_setns)
-		leave_pids(result, b ? b : CLONE_NEWPID);
+		leave_pids(aside, result, b ? b : CLONE_NEWPID);
 	leave_aside(aside);
 	return result;
 }

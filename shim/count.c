@@ -134,29 +134,32 @@ static bool is_counting(const char *path)
 	X(__openat_2, (int fd, const char *path, int flags), (fd, path, flags)) \
 	X(__openat64_2, (int fd, const char *path, int flags), (fd, path, flags))
 
+#define STREAMS(X) \
+	X(DIR, opendir, (const char *path), (path)) \
+	X(FILE, fopen, (const char *path, const char *mode), (path, mode)) \
+	X(FILE, fopen64, (const char *path, const char *mode), (path, mode))
+
 #define DECLARE(name, parameters, ...) static int (*real_##name) parameters;
 STATS(DECLARE)
 OPENS(DECLARE)
 OPENS_2(DECLARE)
-static DIR *(*real_opendir)(const char *);
-static FILE *(*real_fopen)(const char *, const char *);
-static FILE *(*real_fopen64)(const char *, const char *);
+#define DECLARE_STREAM(type, name, parameters, arguments) static type *(*real_##name) parameters;
+STREAMS(DECLARE_STREAM)
 
 #define RESOLVE(name, parameters, ...) \
 	if (!real_##name) \
 		real_##name = (int (*) parameters)dlsym(RTLD_NEXT, #name);
+
+#define RESOLVE_STREAM(type, name, parameters, arguments) \
+	if (!real_##name) \
+		real_##name = (type *(*) parameters)dlsym(RTLD_NEXT, #name);
 
 void shim_count_resolve(void)
 {
 	STATS(RESOLVE)
 	OPENS(RESOLVE)
 	OPENS_2(RESOLVE)
-	if (!real_opendir)
-		real_opendir = (DIR *(*)(const char *))dlsym(RTLD_NEXT, "opendir");
-	if (!real_fopen)
-		real_fopen = (FILE *(*)(const char *, const char *))dlsym(RTLD_NEXT, "fopen");
-	if (!real_fopen64)
-		real_fopen64 = (FILE *(*)(const char *, const char *))dlsym(RTLD_NEXT, "fopen64");
+	STREAMS(RESOLVE_STREAM)
 }
 
 /* A C library without such a function: nobody was linked to it. */
@@ -218,39 +221,17 @@ OPENS(DEFINE_OPEN)
 	}
 OPENS_2(DEFINE_OPEN_2)
 
-SHIM_EXPORT DIR *opendir(const char *path)
-{
-	DIR *result;
-
-	if (!real_opendir)
-		shim_count_resolve();
-	result = real_opendir(path);
-	if (result)
-		is_counting(path);
-	return result;
-}
-
-/* What is read is made when it is read. */
-SHIM_EXPORT FILE *fopen(const char *path, const char *mode)
-{
-	FILE *result;
-
-	if (!real_fopen)
-		shim_count_resolve();
-	result = real_fopen(path, mode);
-	if (result)
-		is_counting(path);
-	return result;
-}
-
-SHIM_EXPORT FILE *fopen64(const char *path, const char *mode)
-{
-	FILE *result;
-
-	if (!real_fopen64)
-		shim_count_resolve();
-	result = real_fopen64(path, mode);
-	if (result)
-		is_counting(path);
-	return result;
-}
+/* Likewise: what is in the file is made when it is read. */
+#define DEFINE_STREAM(type, name, parameters, arguments) \
+	SHIM_EXPORT type *name parameters \
+	{ \
+		type *result; \
+\
+		if (!real_##name) \
+			shim_count_resolve(); \
+		result = real_##name arguments; \
+		if (result) \
+			is_counting(path); \
+		return result; \
+	}
+STREAMS(DEFINE_STREAM)

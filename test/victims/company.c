@@ -237,8 +237,5 @@ int main(int argc, char **argv)
 			modes[i].test(argc > 2 ? argv[2] : NULL);
 	verify(calm, CALM, "calm");
 	printf("verified\n");
-	/* What a library that is gone asked to be called then would be called. */
-	if (argc > 1 && strcmp(argv[1], "shim") == 0)
-		quick_exit(0);
 	return 0;
 }

@@ -33,6 +33,20 @@ static void wait_for_signal(const sigset_t *set)
 	printf("got %s\n", sigabbrev_np(got));
 }
 
+#define BYTES (32ul << 20)
+
+static char *map_filled(void)
+{
+	char *memory =
+		mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		die("mmap");
+	for (size_t i = 0; i < BYTES; i += PAGE)
+		page_write(memory + i, 1 + i);
+	return memory;
+}
+
 static volatile sig_atomic_t trapped;
 
 static void on_trap(int number)
@@ -43,15 +57,9 @@ static void on_trap(int number)
 static int survive_traps(void)
 {
 	struct sigaction action = { .sa_handler = on_trap };
-	const size_t bytes = 32 << 20;
-	char *memory;
 
 	sigaction(SIGSYS, &action, NULL);
-	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED)
-		die("mmap");
-	for (size_t i = 0; i < bytes; i += PAGE)
-		page_write(memory + i, 1 + i);
+	map_filled();
 	sleep_ms(300);
 	printf("SIGSYS: %d\n", (int)trapped);
 	return 0;
@@ -59,7 +67,6 @@ static int survive_traps(void)
 
 int main(int argc, char **argv)
 {
-	const size_t bytes = 32 << 20;
 	struct itimerval timer = { { 0, 0 }, { 0, 50000 } };
 	struct signalfd_siginfo info;
 	sigset_t all, real_time;
@@ -71,11 +78,7 @@ int main(int argc, char **argv)
 		return survive_traps();
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
-	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED)
-		die("mmap");
-	for (size_t i = 0; i < bytes; i += PAGE)
-		page_write(memory + i, 1 + i);
+	memory = map_filled();
 	/* Of several that wait the one with the lowest number is told first. */
 	if (pthread_create(&thread, NULL, send_signals, NULL) != 0)
 		die("pthread_create");
@@ -97,7 +100,7 @@ int main(int argc, char **argv)
 	if (read(fd, &info, sizeof(info)) != sizeof(info))
 		die("signalfd");
 	printf("signalfd: %d\n", (int)info.ssi_signo - SIGRTMIN);
-	for (size_t i = 0; i < bytes; i += PAGE)
+	for (size_t i = 0; i < BYTES; i += PAGE)
 		if (!page_is(memory + i, 1 + i))
 			wrong("signals", i / PAGE);
 	printf("verified\n");
