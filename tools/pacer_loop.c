@@ -27,6 +27,7 @@
 #define NESTED_MS 5000
 #define NESTED_COST 1000
 #define STATS_MS 10000
+#define REPAIR_MS 1000		/* between attempts to put back what a pulse has changed */
 #define LOOK_COST_MAX 100	/* a look may take one part in so many of the time */
 
 /*
@@ -274,6 +275,15 @@ static unsigned int next_look_ms(struct pacer *pacer, bool due)
 	return cost_ms > 60000 ? 60000 : (unsigned int)(cost_ms > ms ? cost_ms : ms);
 }
 
+/* Again until the last pulse has an end; false where a signal or --once ends that. */
+static bool end_pulse(struct pacer *pacer, bool once)
+{
+	while (pacer->pulse.on && sksm_pulse_stop(&pacer->pulse))
+		if (once || sksm_pacer_loop_sleep(REPAIR_MS))
+			return false;
+	return true;
+}
+
 /* Why --once has nothing to do here, in words; NULL where it has. */
 static const char *once_obstacle(void)
 {
@@ -305,8 +315,8 @@ static int loop(struct pacer *pacer, bool once)
 		if (due && now() >= pacer->hold_ns && sksm_pulse_ready(&pacer->pulse)) {
 			if (run_pulse(pacer))
 				return EXIT_SUCCESS;
-			if (once && pacer->error)
-				return EXIT_FAILURE;
+			if (!end_pulse(pacer, once) || (once && pacer->error))
+				return once ? EXIT_FAILURE : EXIT_SUCCESS;
 			/* Unless the pulse ended for lack of budget, look again at once. */
 			sleep_ms = pacer->series ? LOOK_MS : STEP_MS;
 		}
@@ -335,6 +345,8 @@ int sksm_pacer_loop(int home_fd, const char *own_dir, unsigned int cpu_percent, 
 	sksm_pacer_home_read_stats(&pacer.before);
 	status = loop(&pacer, once);
 	sksm_pulse_fini(&pacer.pulse);
+	if (pacer.pulse.on)
+		status = EXIT_FAILURE;
 	write_stats(&pacer);
 	sksm_places_fini(&pacer.places);
 	sksm_nested_fini(&pacer.nested);

@@ -53,7 +53,7 @@ int sksm_pacer_state_save(int home_fd, const struct sksm_ksmd_settings *original
 
 int sksm_pacer_state_remove(int home_fd)
 {
-	return unlinkat(home_fd, SKSM_PACER_STATE, 0) ? -errno : 0;
+	return unlinkat(home_fd, SKSM_PACER_STATE, 0) && errno != ENOENT ? -errno : 0;
 }
 
 /* Take the next line off *text, terminated. NULL at the end or where it is not terminated. */

@@ -13,6 +13,7 @@
 int sksm_pacer_state_save(int home_fd, const struct sksm_ksmd_settings *original,
 			  const struct sksm_ksmd_settings *ours);
 
+/* 0, also where there is none; or -errno. */
 int sksm_pacer_state_remove(int home_fd);
 
 /*

@@ -148,14 +148,12 @@ int sksm_pulse_start(struct sksm_pulse *pulse)
 	}
 	pulse->ksmd_seen_ns = ksmd_used_ns(pulse);
 	error = start_ksmd(pulse);
-	if (error) {
-		if (!sksm_ksmd_put_back(&pulse->original, &pulse->ours))
-			sksm_pacer_state_remove(pulse->home_fd);
-		return error;
-	}
 	pulse->on = true;
-	pulse->pulses++;
-	return 0;
+	if (error)
+		sksm_pulse_stop(pulse);
+	else
+		pulse->pulses++;
+	return error;
 }
 
 /*
@@ -197,25 +195,34 @@ enum sksm_pulse_state sksm_pulse_check(struct sksm_pulse *pulse)
 	return pulse->tokens_ns <= 0 ? SKSM_PULSE_DEBT : SKSM_PULSE_FINE;
 }
 
+/* Said once for each reason: it is tried again and again. */
+static void say_stopped(struct sksm_pulse *pulse, int error)
+{
+	if (error && error != pulse->stop_error)
+		warnx(SKSM_KSMD_ROOT ": %s; what to put back is in the state file",
+		      strerror(-error));
+	else if (!error && pulse->stop_error)
+		warnx("put back the settings in " SKSM_KSMD_ROOT " after all");
+	pulse->stop_error = error;
+}
+
+/* Where that fails, what was put back counts as somebody else's the next time, and is left. */
 int sksm_pulse_stop(struct sksm_pulse *pulse)
 {
 	struct sksm_ksmd_settings stopped = pulse->ours;
-	int error, rest_error;
+	int error;
 
 	give_up_foreign(pulse, true);
 	strcpy(stopped.value[SKSM_KSMD_RUN], pulse->original.value[SKSM_KSMD_RUN]);
-	error = sksm_ksmd_put_back(&stopped, &pulse->ours);
+	if (!sksm_ksmd_put_back(&stopped, &pulse->ours))
+		pulse->ours = stopped;
 	/* That waited for the end of a batch, time enough for somebody to write the others. */
-	pulse->ours = stopped;
 	give_up_foreign(pulse, true);
-	rest_error = sksm_ksmd_put_back(&pulse->original, &pulse->ours);
-	error = error ? error : rest_error;
+	error = sksm_ksmd_put_back(&pulse->original, &pulse->ours);
 	settle(pulse);
-	pulse->on = false;
 	if (!error)
 		error = sksm_pacer_state_remove(pulse->home_fd);
-	if (error)
-		warnx(SKSM_KSMD_ROOT ": %s; what to put back is in the state file",
-		      strerror(-error));
+	pulse->on = error != 0;
+	say_stopped(pulse, error);
 	return error;
 }

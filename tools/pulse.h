@@ -21,7 +21,7 @@ struct sksm_pulse {
 	pid_t ksmd;		/* 0: it cannot be seen from here */
 	unsigned int cpu_percent;
 	struct sksm_pressure pressure;
-	bool on;
+	bool on;		/* until everything is put back */
 	struct sksm_ksmd_settings original;
 	struct sksm_ksmd_settings ours;
 	int64_t tokens_ns;	/* CPU time that ksmd may use now; negative: debt */
@@ -32,6 +32,7 @@ struct sksm_pulse {
 	uint64_t values_ns;	/* when all settings were last read */
 	bool own_run;		/* the next word of a write to "run" is about our own */
 	const char *failed;	/* what sksm_pulse_start could not write: a static path */
+	int stop_error;		/* of the last sksm_pulse_stop */
 };
 
 /* What became of ksmd since the last look. */
@@ -44,22 +45,25 @@ enum sksm_pulse_state {
 /* -ENOENT where the kernel has no KSM. @home_fd is borrowed. */
 int sksm_pulse_init(struct sksm_pulse *pulse, int home_fd, unsigned int cpu_percent);
 
-/* Stops a pulse that is on. */
+/* Stops a pulse that is on; where that fails it still is, and the state file is there. */
 void sksm_pulse_fini(struct sksm_pulse *pulse);
 
 /* True where a pulse may begin: ksmd stands still (run is 0) and there is some budget. */
 bool sksm_pulse_ready(struct sksm_pulse *pulse);
 
 /*
- * Begin one. 0; -EBUSY where ksmd is not at rest after all; or -errno with nothing changed, and
- * @pulse->failed.
+ * Begin one; none may be on. 0; -EBUSY where ksmd is not at rest after all; or -errno and
+ * @pulse->failed, with nothing changed unless @pulse->on.
  */
 int sksm_pulse_start(struct sksm_pulse *pulse);
 
 /* To be called every few milliseconds while one is on. */
 enum sksm_pulse_state sksm_pulse_check(struct sksm_pulse *pulse);
 
-/* Put everything back but what somebody else has written. 0 or -errno. */
+/*
+ * Put everything back but what somebody else has written. 0; or -errno, and the pulse is still on:
+ * to be called again, for ksmd may run on as fast as it can.
+ */
 int sksm_pulse_stop(struct sksm_pulse *pulse);
 
 #endif
