@@ -28,7 +28,10 @@
 #define NESTED_COST 1000
 #define STATS_MS 10000
 #define REPAIR_MS 1000		/* between attempts to put back what a pulse has changed */
-#define LOOK_COST_MAX 100	/* a look may take one part in so many of the time */
+/* A look may take one part in so many of the time; and during a pulse and after it. */
+#define LOOK_COST_MAX 100
+#define LOOK_COST_PULSE 20
+#define LOOK_MAX_MS 60000u	/* however much a look takes */
 
 /*
  * A few pages that wait (SKSM_CRUMB_PART) do so for a while: twice as long each time that a series
@@ -189,6 +192,16 @@ static void finish_series(struct pacer *pacer, bool served)
 	}
 }
 
+/* Until the next look, in @ms unless the last one took more than one part in @part of that. */
+static unsigned int pause_ms(const struct pacer *pacer, unsigned int ms, unsigned int part)
+{
+	uint64_t cost_ms = pacer->look_cost_ns * part / NS_PER_MS;
+
+	if (cost_ms > LOOK_MAX_MS)
+		return LOOK_MAX_MS;
+	return cost_ms > ms ? (unsigned int)cost_ms : ms;
+}
+
 static bool check_pulse(struct pacer *pacer)
 {
 	switch (sksm_pulse_check(&pacer->pulse)) {
@@ -207,7 +220,7 @@ static bool check_pulse(struct pacer *pacer)
 		finish_series(pacer, true);
 		return false;
 	}
-	if (now() - pacer->look_ns < LOOK_MS * NS_PER_MS)
+	if (now() - pacer->look_ns < pause_ms(pacer, LOOK_MS, LOOK_COST_PULSE) * NS_PER_MS)
 		return true;
 	look(pacer);
 	if (!pacer->demand.pending_bytes)
@@ -266,13 +279,13 @@ static bool is_worth_a_pulse(const struct pacer *pacer)
 
 static unsigned int next_look_ms(struct pacer *pacer, bool due)
 {
-	uint64_t cost_ms = pacer->look_cost_ns * LOOK_COST_MAX / NS_PER_MS, ms;
+	uint64_t ms;
 
 	if (due || !pacer->due_ns)
 		pacer->due_ns = now();
 	ms = (now() - pacer->due_ns) / NS_PER_MS / IDLE_PART;
 	ms = due ? LOOK_MS : ms < IDLE_MIN_MS ? IDLE_MIN_MS : ms > IDLE_MAX_MS ? IDLE_MAX_MS : ms;
-	return cost_ms > 60000 ? 60000 : (unsigned int)(cost_ms > ms ? cost_ms : ms);
+	return pause_ms(pacer, (unsigned int)ms, LOOK_COST_MAX);
 }
 
 /* Again until the last pulse has an end; false where a signal or --once ends that. */
@@ -318,7 +331,8 @@ static int loop(struct pacer *pacer, bool once)
 			if (!end_pulse(pacer, once) || (once && pacer->error))
 				return once ? EXIT_FAILURE : EXIT_SUCCESS;
 			/* Unless the pulse ended for lack of budget, look again at once. */
-			sleep_ms = pacer->series ? LOOK_MS : STEP_MS;
+			sleep_ms = pause_ms(pacer, pacer->series ? LOOK_MS : STEP_MS,
+					    LOOK_COST_PULSE);
 		}
 		if (now() - pacer->stats_ns > STATS_MS * NS_PER_MS)
 			write_stats(pacer);

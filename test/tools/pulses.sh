@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Pulses against files in the place of ksmd's settings, which nobody acts upon: settings that cannot
-# be put back at once.
+# be put back at once, and a user who makes it expensive to look at his records.
 
 own_run=1
 . "$SKSM_TEST_SOURCE/test/lib.sh"
@@ -73,6 +73,24 @@ umount $ksm/pages_to_scan
 check "one setting: then there is one" wait_until 10 has run 1
 stop_waiting
 check "one setting: all is put back" wait_until 5 all_is_back
+# A user's names of records of the dead: each look reads all of them.
+cpu_ms() {
+	awk -v hz="$(getconf CLK_TCK)" '{ print int(($14 + $15) * 1000 / hz) }' "/proc/$pacer/stat"
+}
+start_waiting
+wait_until 10 has run 1 || fail "there is no third pulse"
+install -d -o 60134 /run/many /run/many/sksm /run/many/sksm/default /run/many/sksm/default/records
+"$python" -c 'import os
+os.chdir("/run/many/sksm/default/records")
+for i in range(190000):
+    os.mknod(f"4194303-{i:x}.rec", 0o600)'
+sleep 3
+before=$(cpu_ms) begin_ns=$(date +%s%N)
+sleep 8
+used=$(($(cpu_ms) - before)) passed=$((($(date +%s%N) - begin_ns) / 1000000))
+check "the pulse lasts" has run 1
+check "looks take little of the time: $used of $passed ms" test $((used * 10)) -lt $passed
+stop_waiting
 kill "$pacer" && wait "$pacer"
 check "the pacer ends well" test $? = 0
 finish
