@@ -28,6 +28,7 @@ struct sksm_place {
 struct sksm_places {
 	struct sksm_place *list;
 	size_t count;
+	size_t strangers;	/* that were found: another user's than their names say */
 };
 
 /*

@@ -71,7 +71,8 @@ static bool find_uid(const char *path, const char *before, uid_t *ret)
 		return false;
 	memcpy(number, found, length);
 	number[length] = '\0';
-	if (!sksm_text_number(number, &uid) || uid >= UINT32_MAX)
+	/* Each user has one name: none with zeros in front. */
+	if (!sksm_text_number(number, &uid) || uid >= UINT32_MAX || (length > 1 && *number == '0'))
 		return false;
 	*ret = (uid_t)uid;
 	return true;
@@ -88,6 +89,17 @@ static bool is_private(const char *path)
 	       !lstat(dir, &status) && S_ISDIR(status.st_mode) && status.st_uid == 0;
 }
 
+/* Any user may make directories with the numbers of others: more are not worth a message. */
+#define STRANGERS_MAX 100u
+
+static bool is_stranger_too_many(struct sksm_places *places, const char *path, uid_t uid)
+{
+	struct stat status;
+
+	return (lstat(path, &status) || status.st_uid != uid) &&
+	       places->strangers++ >= STRANGERS_MAX;
+}
+
 static int add_pattern(struct sksm_places *places, const struct pattern *pattern)
 {
 	int error = 0;
@@ -100,8 +112,10 @@ static int add_pattern(struct sksm_places *places, const struct pattern *pattern
 		const char *path = found.gl_pathv[i];
 		uid_t uid = 0;
 
-		if ((!pattern->before_uid || find_uid(path, pattern->before_uid, &uid)) &&
-		    (!pattern->private || is_private(path)))
+		if (pattern->before_uid && (!find_uid(path, pattern->before_uid, &uid) ||
+					    is_stranger_too_many(places, path, uid)))
+			continue;
+		if (!pattern->private || is_private(path))
 			error = add_place(places, path, pattern->before_uid != NULL, uid);
 	}
 	globfree(&found);

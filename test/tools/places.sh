@@ -59,6 +59,18 @@ check "one that a user made is passed over" eval "! seen $planted/tmp/sksm-$uid"
 rm -rf $planted
 user ln -s $private $planted
 check "and a link to a real one" eval "! seen $planted/tmp/sksm-$uid"
+make_place /tmp/sksm-0$uid 700
+chown $uid /tmp/sksm-0$uid
+hold_in /tmp/sksm-0$uid
+check "a number with zeros in front is passed over" eval "! seen /tmp/sksm-0$uid"
+for i in {4100000000..4100000299}; do
+	make_place "/tmp/sksm-$i" 700
+	chown $uid "/tmp/sksm-$i"
+done
+check "of many with others' numbers, the runtime directory is seen" seen $service/sksm
+check "they are not all named" \
+	test "$(grep -c 'sksm-41.*: belongs to another user' seen.err)" -lt 200
+rmdir /tmp/sksm-41*
 chown -R 60125 $service/sksm
 chown 60125 $private/tmp/sksm-$uid
 check "a directory that is another user's than its name says" eval "! seen $private/tmp/sksm-$uid"
