@@ -12,25 +12,21 @@
 
 /* Passes are up to eight intervals apart. */
 #define FRESH_NS 40000000000ull
-#define RECORDS_MAX 4096u	/* per look, so that a look stays short */
+#define RECORDS_MAX 4096u	/* of one user per look, so that a look stays short */
 
 struct look {
 	struct sksm_demand demand;
 	uint64_t served_ns;
 	uint64_t now_ns;
 	const struct sksm_nested *nested;
-	unsigned int left;
 };
 
 /* Most files are of processes that ended: one cheap call tells, before the file is opened. */
 static bool want_pid(pid_t pid, void *arg)
 {
-	struct look *look = arg;
+	const struct look *look = arg;
 
-	if (!look->left || (kill(pid, 0) && errno == ESRCH && !sksm_nested_has(look->nested, pid)))
-		return false;
-	look->left--;
-	return true;
+	return !kill(pid, 0) || errno != ESRCH || sksm_nested_has(look->nested, pid);
 }
 
 /* The numbers are the process' own: an absurd one must not wrap the sum. */
@@ -64,10 +60,10 @@ void sksm_demand_look(const struct sksm_places *places, const struct sksm_nested
 		.served_ns = served_ns,
 		.now_ns = sksm_clock_ns(CLOCK_BOOTTIME),
 		.nested = nested,
-		.left = RECORDS_MAX,
 	};
 	const struct sksm_walk walk = {
 		.quiet = true,
+		.records_max = RECORDS_MAX,
 		.want = want_pid,
 		.found = add_record,
 		.arg = &look,

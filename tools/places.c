@@ -16,9 +16,15 @@
 #include "text.h"
 #include "tracker/site_file.h"
 
-/* A user may fill his directory with names; ours is not the program that pays for it. */
-#define ENTRIES_MAX 200000u
+/* A user may fill his directories with names; ours is not the program that pays for it. */
+#define ENTRIES_MAX 200000u	/* of one owner, wherever they are */
 #define STILLBORN_SECONDS 10
+
+struct quota {
+	uid_t owner;
+	unsigned int entries;	/* that are left to him */
+	unsigned int records;
+};
 
 /* Where the walk is, from the place down to the records. */
 struct position {
@@ -27,6 +33,7 @@ struct position {
 	const char *domain;
 	bool in_records;
 	uid_t owner;
+	struct quota *quota;
 	bool *refused;	/* set where a directory of own_dir is not entered; NULL elsewhere */
 };
 
@@ -205,7 +212,6 @@ static void visit_record(const struct position *at, int records_fd, const char *
 static void visit_records(const struct position *at, int records_fd)
 {
 	const struct sksm_walk *walk = at->walk;
-	unsigned int left = ENTRIES_MAX;
 	struct dirent *entry;
 	DIR *stream;
 	int own_fd;
@@ -217,9 +223,10 @@ static void visit_records(const struct position *at, int records_fd)
 			close(own_fd);
 		return;
 	}
-	while (left-- && (entry = readdir(stream))) {
+	while (at->quota->entries && (entry = readdir(stream))) {
 		pid_t pid;
 
+		at->quota->entries--;
 		if (entry->d_name[0] == '.')
 			continue;
 		if (has_suffix(entry->d_name, SKSM_SITE_FILE_SUFFIX)) {
@@ -230,8 +237,10 @@ static void visit_records(const struct position *at, int records_fd)
 		pid = name_pid(entry->d_name);
 		if (!pid)
 			complain(at, entry->d_name, "not named like a record");
-		else if (!walk->want || walk->want(pid, walk->arg))
+		else if (at->quota->records && (!walk->want || walk->want(pid, walk->arg))) {
+			at->quota->records--;
 			visit_record(at, records_fd, entry->d_name);
+		}
 	}
 	closedir(stream);
 }
@@ -280,12 +289,27 @@ static void visit_place(const struct position *at)
 	closedir(stream);
 }
 
-bool sksm_places_walk(const struct sksm_places *places, const struct sksm_walk *walk)
+/* The owner's of the @count that are, or a new one. */
+static struct quota *find_quota(struct quota *list, size_t *count, uid_t owner,
+				unsigned int records_max)
 {
-	bool refused = false;
 	size_t i;
 
-	for (i = 0; i < places->count; i++) {
+	for (i = 0; i < *count; i++)
+		if (list[i].owner == owner)
+			return &list[i];
+	list += (*count)++;
+	*list = (struct quota){ owner, ENTRIES_MAX, records_max ? records_max : ENTRIES_MAX };
+	return list;
+}
+
+bool sksm_places_walk(const struct sksm_places *places, const struct sksm_walk *walk)
+{
+	struct quota *quotas = calloc(places->count, sizeof(*quotas));
+	size_t i, owners = 0;
+	bool refused = !quotas && places->count;
+
+	for (i = 0; quotas && i < places->count; i++) {
 		const struct sksm_place *place = &places->list[i];
 		struct position at = { .walk = walk, .dir = place->dir, .owner = place->owner,
 				       .refused = place->own ? &refused : NULL };
@@ -294,7 +318,9 @@ bool sksm_places_walk(const struct sksm_places *places, const struct sksm_walk *
 		/* Whoever owns the directory that was named to us owns what is in it. */
 		if (!place->owner_known && !lstat(place->dir, &status))
 			at.owner = status.st_uid;
+		at.quota = find_quota(quotas, &owners, at.owner, walk->records_max);
 		visit_place(&at);
 	}
+	free(quotas);
 	return !refused;
 }

@@ -57,6 +57,7 @@ struct sksm_walk {
 	const char *domain;	/* NULL: all */
 	bool quiet;		/* say nothing about what is skipped */
 	bool clean;		/* remove what a process left that was killed while it made it */
+	unsigned int records_max;	/* to open of one owner's; 0: all */
 	/* Asked with the pid in a file's name before it is opened; NULL: read all. */
 	bool (*want)(pid_t pid, void *arg);
 	void (*found)(const struct sksm_place_record *found, void *arg);
