@@ -19,7 +19,10 @@ make_place() {
 	made+=("$1")
 }
 forget_places() {
+	local status=$?
+
 	[ ${#made[@]} = 0 ] || rm -rf "${made[@]}"
+	(exit $status)
 	clean_up
 }
 trap forget_places EXIT
