@@ -57,6 +57,7 @@ struct sksm_block {
 	uint64_t present[SKSM_BLOCK_WORDS];
 	uint64_t armed[SKSM_BLOCK_WORDS];
 	uint64_t offered[SKSM_BLOCK_WORDS];	/* in a mapping that is marked mergeable */
+	uint64_t swapped[SKSM_BLOCK_WORDS];	/* as of the last look */
 	uint64_t next_arm_ns;		/* loose pages stay so until then */
 	uint64_t merged_ns;		/* since when most of its merged pages have been merged */
 	uint64_t since_ns;		/* huge: when the sample was taken */
@@ -81,6 +82,7 @@ struct sksm_block {
 	bool proven;			/* was calm when looked at last */
 	bool wrote;			/* written since it was last armed as a whole */
 	bool undigested;		/* some merged pages have no digest yet */
+	bool published;			/* some pages were, and not looked up since */
 	bool unmarked;			/* pages are OFFERED, but bare of marks until renewed */
 	bool adopted;			/* was mergeable before we came: not ours to take back */
 	uint8_t state[SKSM_BLOCK_PAGES];
@@ -150,15 +152,33 @@ static inline void sksm_bit_clear(uint64_t *bits, unsigned int page)
 	bits[page / 64] &= ~(1ull << (page % 64));
 }
 
+/* The bits of one word that lie in [from, to); @from is moved to the next word. */
+static inline uint64_t sksm_bits_next(unsigned int *from, unsigned int to)
+{
+	unsigned int bit = *from % 64;
+	unsigned int n = 64 - bit < to - *from ? 64 - bit : to - *from;
+
+	*from += n;
+	return (n == 64 ? ~0ull : (1ull << n) - 1) << bit;
+}
+
 /* Set bits [from, to) */
 static inline void sksm_bits_set(uint64_t *bits, unsigned int from, unsigned int to)
 {
 	while (from < to) {
-		unsigned int bit = from % 64;
-		unsigned int n = 64 - bit < to - from ? 64 - bit : to - from;
+		uint64_t *word = &bits[from / 64];
 
-		bits[from / 64] |= (n == 64 ? ~0ull : (1ull << n) - 1) << bit;
-		from += n;
+		*word |= sksm_bits_next(&from, to);
+	}
+}
+
+/* Clear bits [from, to) */
+static inline void sksm_bits_clear(uint64_t *bits, unsigned int from, unsigned int to)
+{
+	while (from < to) {
+		uint64_t *word = &bits[from / 64];
+
+		*word &= ~sksm_bits_next(&from, to);
 	}
 }
 

@@ -36,6 +36,11 @@ void sksm_budget_update(struct sksm_budget *budget, uint64_t now_ns, uint64_t cp
 	budget->credit_ns -= (int64_t)(used_ns + faults * SKSM_FAULT_NS);
 }
 
+bool sksm_budget_ample(const struct sksm_budget *budget)
+{
+	return budget->credit_ns > saved_max_ns(budget) / 4;
+}
+
 uint64_t sksm_budget_pause_ns(const struct sksm_budget *budget)
 {
 	if (budget->credit_ns >= 0)

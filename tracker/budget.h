@@ -32,6 +32,9 @@ static inline bool sksm_budget_left(const struct sksm_budget *budget)
 	return budget->credit_ns > 0;
 }
 
+/* Is a quarter of what may be saved up there, half of what is to begin with? */
+bool sksm_budget_ample(const struct sksm_budget *budget);
+
 /* How long to pause until the credit is positive again; 0 where it is. */
 uint64_t sksm_budget_pause_ns(const struct sksm_budget *budget);
 

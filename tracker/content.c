@@ -66,6 +66,9 @@ static bool is_ripe(const struct sksm_tracker *tracker, const struct sksm_block 
 {
 	uint8_t passed = (uint8_t)(tracker->tick - block->stamp[page]);
 
+	/* It would have to be read in; and one that waits in swap for good asks for no audits. */
+	if (sksm_bit(block->swapped, page))
+		return false;
 	if (block->undigested && block->state[page] == SKSM_PAGE_MERGED)
 		return !sksm_block_digest(block, page);
 	if (block->state[page] != SKSM_PAGE_ARMED)
@@ -76,8 +79,8 @@ static bool is_ripe(const struct sksm_tracker *tracker, const struct sksm_block 
 }
 
 /*
- * Pages that fork shares gain nothing; merged ones help twins elsewhere; those in swap would have
- * to be read in.
+ * Pages that fork shares gain nothing; merged ones help twins elsewhere. What has gone to swap
+ * since the look is left there.
  */
 static bool is_worth_digesting(struct sksm_tracker *tracker, struct sksm_block *block,
 			       unsigned int page)

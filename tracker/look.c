@@ -16,6 +16,7 @@ struct looking {
 	uint64_t from;		/* the part of the region that lies in the block */
 	uint64_t to;
 	bool any;
+	bool forgotten;		/* no longer watched: its marks went with the mapping */
 };
 
 int sksm_tracker_pagemap(struct sksm_tracker *tracker, const struct sksm_block *block)
@@ -141,6 +142,14 @@ static void note_presence(struct sksm_tracker *tracker, struct sksm_block *block
 	}
 }
 
+static void note_swapped(struct sksm_block *block, const struct sksm_look *look, unsigned int from,
+			 unsigned int to)
+{
+	sksm_bits_clear(block->swapped, from, to);
+	for (unsigned int i = 0; i < SKSM_BLOCK_WORDS; i++)
+		block->swapped[i] |= look->swapped[i];
+}
+
 /*
  * Loose pages that the kernel has protected: they came in, or an arming failed half-way, between
  * two looks.
@@ -193,6 +202,8 @@ static void process_block(struct looking *looking)
 		return;
 	from = (unsigned int)(looking->from >> SKSM_PAGE_SHIFT) % SKSM_BLOCK_PAGES;
 	to = from + (unsigned int)((looking->to - looking->from) >> SKSM_PAGE_SHIFT);
+	if (looking->forgotten)
+		sksm_bits_clear(block->offered, from, to);
 	if (!tracker->options->split_hugepages)
 		change_size(tracker, block, look->huge);
 
@@ -206,6 +217,7 @@ static void process_block(struct looking *looking)
 		any_changed |= changed[i];
 		differ |= look->present[i] != block->present[i];
 	}
+	note_swapped(block, look, from, to);
 	if (differ)
 		note_presence(tracker, block, look, from, to);
 	if (any_changed)
@@ -281,6 +293,8 @@ static void take_run(struct looking *looking, const struct sksm_page_region *run
 				sksm_bits_set(looking->look.written, from, to);
 			if (run->categories & SKSM_PAGE_IS_PFNZERO)
 				sksm_bits_set(looking->look.zero, from, to);
+			if (run->categories & SKSM_PAGE_IS_SWAPPED)
+				sksm_bits_set(looking->look.swapped, from, to);
 			if (run->categories & SKSM_PAGE_IS_HUGE)
 				looking->look.huge = true;
 		}
@@ -333,7 +347,7 @@ void sksm_look_pass(struct sksm_tracker *tracker)
 
 void sksm_look_forget(void *arg, uint64_t start, uint64_t end)
 {
-	struct looking looking = { .tracker = arg };
+	struct looking looking = { .tracker = arg, .forgotten = true };
 
 	/* As if a scan had found nothing there. */
 	process_gap(&looking, start >> SKSM_BLOCK_SHIFT, (end - 1) / SKSM_BLOCK_BYTES + 1, start,

@@ -6,7 +6,7 @@
  * ksm: MADV_MERGEABLE on the run. Each run may cut the mapping in three, so pages in between that
  * are calm too are taken along, and offers stop well below vm.max_map_count. A mark is taken back
  * only where nothing is merged: MADV_UNMERGEABLE would copy every merged page (trap 21). It is
- * renewed where smart scan keeps twins apart.
+ * renewed where smart scan keeps twins apart (renew.c).
  *
  * sksm: see sync.h.
  */
@@ -26,15 +26,6 @@
  * smart scan may skip the twin that was offered first for up to eight (mm/ksm.c, skip_age).
  */
 #define PATIENCE_SCANS 12
-/*
- * With smart scan a page that does not change is looked at in one scan of nine in the end, each by
- * its own count. Twins that were offered some scans apart may then never be in the unstable tree at
- * the same time, seen for 150 scans (docs/kernel.md). What ksmd forgot is counted anew: a page that
- * it comes by and finds without a mark (remove_trailing_rmap_items).
- */
-#define RENEWALS 2
-/* A scan was under way when the mark was taken; the one after it comes by everywhere. */
-#define FORGETFUL_SCANS 2
 /* A hot block gives up its marks from this level on. */
 #define WITHDRAW_LEVEL 4
 
@@ -66,6 +57,27 @@ static void mark_offered(struct sksm_tracker *tracker, struct sksm_block *block,
 	tracker->quiet_scans = 0;
 }
 
+/* Its marks. Where both have marked the same pages, only the program's call tells. */
+static bool are_ours(const struct sksm_tracker *tracker, const struct sksm_block *block)
+{
+	return !block->adopted && !tracker->options->keeps_marks;
+}
+
+/*
+ * Of several mappings the kernel marks those before the one that fails. Left so, their marks would
+ * pass for the program's.
+ */
+static void undo_offer(struct sksm_tracker *tracker, struct sksm_block *block, unsigned int from,
+		       unsigned int to)
+{
+	for (unsigned int page = from; page < to; page++)
+		if (sksm_bit(block->offered, page))
+			return;
+	if (are_ours(tracker, block))
+		tracker->sys->madvise((void *)sksm_page_address(block, from),
+				      (to - from) * SKSM_PAGE_BYTES, MADV_UNMERGEABLE);
+}
+
 /* Offer [from, to). 0; -ENOMEM: no more mappings to be had; other errors concern this run. */
 static int offer_run(struct sksm_tracker *tracker, struct sksm_block *block, unsigned int from,
 		     unsigned int to)
@@ -73,8 +85,10 @@ static int offer_run(struct sksm_tracker *tracker, struct sksm_block *block, uns
 	int error = tracker->sys->madvise((void *)sksm_page_address(block, from),
 					  (to - from) * SKSM_PAGE_BYTES, MADV_MERGEABLE);
 
-	if (error)
+	if (error) {
+		undo_offer(tracker, block, from, to);
 		return error;
+	}
 	for (unsigned int page = from; page < to; page++) {
 		sksm_bit_set(block->offered, page);
 		if (block->state[page] == SKSM_PAGE_TWIN)
@@ -103,6 +117,15 @@ static unsigned int find_run_end(const struct sksm_block *block, const uint64_t 
 			end = page + 1;
 	}
 	return end;
+}
+
+static unsigned int count_twins(const struct sksm_block *block, unsigned int from, unsigned int to)
+{
+	unsigned int twins = 0;
+
+	for (unsigned int page = from; page < to; page++)
+		twins += block->state[page] == SKSM_PAGE_TWIN;
+	return twins;
 }
 
 /* The shortest run still worth a mapping; the scarcer mappings get, the longer. 0: none is. */
@@ -138,7 +161,9 @@ static int offer_block(struct sksm_tracker *tracker, struct sksm_block *block)
 		shortest = shortest_run(tracker);
 		if (!shortest)
 			return -ENOMEM;
-		if (end - page >= shortest && offer_run(tracker, block, page, end) == -ENOMEM)
+		if (end - page < shortest)
+			tracker->short_twins += count_twins(block, page, end);
+		else if (offer_run(tracker, block, page, end) == -ENOMEM)
 			return -ENOMEM;
 		page = end;
 	}
@@ -149,12 +174,25 @@ static void offer_all(struct sksm_tracker *tracker)
 {
 	struct sksm_block *block, *next;
 
+	tracker->short_twins = 0;
 	HASH_ITER(hh, tracker->blocks.table, block, next) {
 		if (!block->count[SKSM_PAGE_TWIN] || block->huge != SKSM_HUGE_NO)
 			continue;
 		if (sksm_tracker_stops(tracker) || offer_block(tracker, block) == -ENOMEM)
 			break;
 	}
+	tracker->shortest = shortest_run(tracker);
+}
+
+/* Twins that may be offered now: not those that the last offers left in runs that are too short. */
+static uint64_t count_waiting(const struct sksm_tracker *tracker)
+{
+	unsigned int shortest = shortest_run(tracker);
+	uint64_t pages = shortest ? sksm_account_offerable(tracker) : 0;
+
+	if (shortest != tracker->shortest)
+		return pages;
+	return pages > tracker->short_twins ? pages - tracker->short_twins : 0;
 }
 
 /* Nothing in the marked pages of @block is mapped elsewhere too, so unmarking copies nothing. */
@@ -196,12 +234,6 @@ static bool is_withdrawn(const struct sksm_block *block)
 	return true;
 }
 
-/* Its marks. Where both have marked the same pages, only the program's call tells. */
-static bool are_ours(const struct sksm_tracker *tracker, const struct sksm_block *block)
-{
-	return !block->adopted && !tracker->options->keeps_marks;
-}
-
 /* Not those that wait for ksmd to forget them. */
 static bool is_overdue(const struct sksm_tracker *tracker, const struct sksm_block *block,
 		       unsigned int page)
@@ -209,80 +241,6 @@ static bool is_overdue(const struct sksm_tracker *tracker, const struct sksm_blo
 	return block->state[page] == SKSM_PAGE_OFFERED &&
 	       (!block->unmarked || sksm_bit(block->offered, page)) &&
 	       (uint8_t)(tracker->full_scans - block->stamp[page]) >= PATIENCE_SCANS;
-}
-
-static bool is_one(struct sksm_tracker *tracker, const char *path)
-{
-	char text[8];
-
-	return sksm_read_file(tracker->sys, AT_FDCWD, path, text, sizeof(text)) > 0 &&
-	       text[0] == '1';
-}
-
-/* Somebody else's: the pacer switches smart scan off while it runs ksmd, and ksmd off afterwards. */
-static bool does_smart_scans(struct sksm_tracker *tracker)
-{
-	return is_one(tracker, "/sys/kernel/mm/ksm/smart_scan") &&
-	       is_one(tracker, "/sys/kernel/mm/ksm/run");
-}
-
-static bool is_renewable(const struct sksm_tracker *tracker, const struct sksm_block *block,
-			 unsigned int page)
-{
-	return sksm_bit(block->offered, page) && !sksm_entry_shared(tracker->pagemap[page]);
-}
-
-/*
- * Take the marks in @block until ksmd has forgotten its pages. Those that are merged keep theirs:
- * they would be copied. False where none was taken.
- */
-static bool unmark_block(struct sksm_tracker *tracker, struct sksm_block *block)
-{
-	bool taken = false;
-
-	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++) {
-		unsigned int from = page;
-
-		while (page < SKSM_BLOCK_PAGES && is_renewable(tracker, block, page))
-			page++;
-		if (page == from)
-			continue;
-		if (tracker->sys->madvise((void *)sksm_page_address(block, from),
-					  (page - from) * SKSM_PAGE_BYTES, MADV_UNMERGEABLE))
-			break;
-		for (unsigned int i = from; i < page; i++) {
-			sksm_bit_clear(block->offered, i);
-			if (block->state[i] == SKSM_PAGE_OFFERED)
-				block->stamp[i] = tracker->full_scans;
-		}
-		taken = true;
-	}
-	if (taken) {
-		block->unmarked = true;
-		block->unmarked_scan = tracker->full_scans;
-		block->renewals++;
-	}
-	return taken;
-}
-
-/*
- * Where nothing at all is marked ksmd drops the process, with its items for pages, and makes no
- * scans where that was the last one: looked at in one pass of eight without a scan.
- */
-static bool is_forgotten(struct sksm_tracker *tracker, const struct sksm_block *block)
-{
-	return (uint8_t)(tracker->full_scans - block->unmarked_scan) >= FORGETFUL_SCANS ||
-	       (tracker->quiet_scans % 8 == 7 &&
-		!sksm_audit_ksm_stat(tracker->sys, "ksm_rmap_items "));
-}
-
-/* To be offered anew, all that ksmd has forgotten in this pass. */
-static void offer_again(struct sksm_tracker *tracker, struct sksm_block *block)
-{
-	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
-		if (block->state[page] == SKSM_PAGE_OFFERED && !sksm_bit(block->offered, page))
-			sksm_block_set(&tracker->blocks, block, page, SKSM_PAGE_TWIN);
-	block->unmarked = false;
 }
 
 /* By digests alone: with write-protection a look shows the zero page. */
@@ -318,8 +276,7 @@ static void follow_up(struct sksm_tracker *tracker, struct sksm_block *block)
 			overdue |= is_overdue(tracker, block, page);
 		}
 	}
-	if (!overdue || (block->renewals < RENEWALS && are_ours(tracker, block) &&
-			 does_smart_scans(tracker) && unmark_block(tracker, block)))
+	if (!overdue || (are_ours(tracker, block) && sksm_renew_begin(tracker, block)))
 		return;
 	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
 		if (is_overdue(tracker, block, page))
@@ -335,8 +292,8 @@ static void maintain(struct sksm_tracker *tracker)
 		if (tracker->scans_seen && (block->count[SKSM_PAGE_OFFERED] ||
 					    block->count[SKSM_PAGE_REFUSED]))
 			follow_up(tracker, block);
-		if (block->unmarked && is_forgotten(tracker, block))
-			offer_again(tracker, block);
+		if (block->unmarked)
+			sksm_renew_end(tracker, block);
 		if (block->level < WITHDRAW_LEVEL || !are_ours(tracker, block) ||
 		    block->count[SKSM_PAGE_OFFERED] || block->count[SKSM_PAGE_MERGED] ||
 		    block->count[SKSM_PAGE_ZERO] || is_withdrawn(block))
@@ -356,7 +313,7 @@ void sksm_offer_pass(struct sksm_tracker *tracker)
 		return;
 	read_full_scans(tracker);
 	maintain(tracker);
-	waiting = sksm_account_offerable(tracker);
+	waiting = count_waiting(tracker);
 	if (!waiting)
 		return;
 	/* A mapping may have been locked or marked since it was digested. */

@@ -2,8 +2,8 @@
 /*
  * Arming and scanning: userfaultfd WP_ASYNC registration and the PAGEMAP_SCAN ioctl.
  *
- * Each call covers a range bounded by the caller, so that the program never waits long for the
- * mmap lock. Categories are SKSM_PAGE_IS_*; fs/proc/task_mmu.c of 6.12 is the source of what is
+ * Each call covers a bounded range, a look by itself and arming by what the caller asks for: the
+ * kernel holds the mmap lock for reading all along, and the program's mmap waits. Categories are SKSM_PAGE_IS_*; fs/proc/task_mmu.c of 6.12 is the source of what is
  * said here about them.
  */
 #ifndef SKSM_SCAN_H

@@ -84,11 +84,12 @@ struct sksm_tracker {
 	uint64_t next_thaw_ns;
 	unsigned int age_ticks;	/* an armed page is invariant after so many */
 	bool scans_seen;	/* ksmd made a full scan since the last pass */
-	bool published;		/* in the last pass */
 	bool lookups_due;	/* some page of ours may have got a twin */
 	uint8_t lookup_round;	/* counts the times when all pages were looked up */
 	uint8_t tick;
 	uint8_t full_scans;	/* low bits of ksmd's count */
+	uint64_t short_twins;	/* that the last offers left in runs shorter than @shortest */
+	unsigned int shortest;
 	unsigned int max_mappings;	/* offers keep the process below this number */
 	struct sksm_page_region runs[SKSM_LOOK_RUNS];
 	uint64_t pagemap[SKSM_BLOCK_PAGES];
@@ -139,6 +140,7 @@ struct sksm_look {
 	uint64_t present[SKSM_BLOCK_WORDS];
 	uint64_t written[SKSM_BLOCK_WORDS];
 	uint64_t zero[SKSM_BLOCK_WORDS];	/* maps the zero page */
+	uint64_t swapped[SKSM_BLOCK_WORDS];
 	bool huge;				/* mapped by one huge page */
 };
 
@@ -217,6 +219,15 @@ static inline bool sksm_huge_is_worth_splitting(const struct sksm_tracker *track
 
 /* offer.c: place runs of twins with the engine, give up on refused ones, take back hot ones. */
 void sksm_offer_pass(struct sksm_tracker *tracker);
+
+/*
+ * renew.c: the marks of @block, all ours, have had their scans for nothing: take them. False: they
+ * stay.
+ */
+bool sksm_renew_begin(struct sksm_tracker *tracker, struct sksm_block *block);
+
+/* renew.c: mark again what was taken, once ksmd has forgotten it. */
+void sksm_renew_end(struct sksm_tracker *tracker, struct sksm_block *block);
 
 /*
  * account.c: audit smaps where that is due: sooner where pages wait for it, the more of them the

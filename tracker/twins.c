@@ -15,6 +15,9 @@
 #define OPS_MAX 16384u
 /* Refused pages get another chance when twins come, but not for ever. */
 #define MAX_RETRIES 4
+/* Lookups of all pages take a tenth of the time; half of the budget where that is running out. */
+#define LOOKUPS_FACTOR 10
+#define LOOKUPS_PERCENT 200
 
 static void take_twin(struct sksm_tracker *tracker, struct sksm_block *block, unsigned int page)
 {
@@ -103,7 +106,7 @@ void sksm_twins_publish(struct sksm_tracker *tracker, struct sksm_block *block,
 		sksm_block_set(&tracker->blocks, block, page,
 			       zero ? SKSM_PAGE_TWIN : SKSM_PAGE_UNIQUE);
 	add(tracker, SKSM_INDEX_PUBLISH, block, page);
-	tracker->published = true;
+	block->published = true;
 }
 
 void sksm_twins_withdraw(struct sksm_tracker *tracker, struct sksm_block *block,
@@ -115,37 +118,59 @@ void sksm_twins_withdraw(struct sksm_tracker *tracker, struct sksm_block *block,
 	sksm_block_set_digest(block, page, 0);
 }
 
+static void add_block(struct sksm_tracker *tracker, struct sksm_block *block,
+		      enum sksm_index_op_kind kind, bool refused)
+{
+	for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
+		if (sksm_page_digested(block->state[page]) &&
+		    (refused || block->state[page] != SKSM_PAGE_REFUSED))
+			add(tracker, kind, block, page);
+	block->published = kind == SKSM_INDEX_PUBLISH;
+}
+
 static void add_all(struct sksm_tracker *tracker, enum sksm_index_op_kind kind)
 {
 	struct sksm_block *block, *next;
 
-	HASH_ITER(hh, tracker->blocks.table, block, next) {
-		if (!block->digests || sksm_tracker_stops(tracker))
-			continue;
-		for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
-			if (sksm_page_digested(block->state[page]))
-				add(tracker, kind, block, page);
-	}
+	HASH_ITER(hh, tracker->blocks.table, block, next)
+		if (block->digests && !sksm_tracker_stops(tracker))
+			add_block(tracker, block, kind, true);
 	sksm_twins_flush(tracker);
 }
 
 void sksm_twins_republish(struct sksm_tracker *tracker)
 {
 	add_all(tracker, SKSM_INDEX_PUBLISH);
-	tracker->published = true;
+}
+
+/*
+ * Of two that publish the same at a time, one may overwrite the other: look again. What was refused
+ * waits for news.
+ */
+static void look_up_published(struct sksm_tracker *tracker)
+{
+	struct sksm_block *block, *next;
+
+	HASH_ITER(hh, tracker->blocks.table, block, next)
+		if (block->published && !sksm_tracker_stops(tracker))
+			add_block(tracker, block, SKSM_INDEX_LOOKUP, false);
+	sksm_twins_flush(tracker);
 }
 
 /* Some page of ours got a twin, or a process that had one went: which? */
 static void look_up_all(struct sksm_tracker *tracker)
 {
-	uint64_t start_ns = sksm_clock_ns(CLOCK_BOOTTIME), took_ns;
+	uint64_t cpu_ns = sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID), factor = LOOKUPS_FACTOR;
 
 	tracker->lookup_round++;
 	add_all(tracker, SKSM_INDEX_LOOKUP);
 	tracker->lookups_due = false;
-	/* At most a tenth of the time goes into this. */
-	took_ns = sksm_clock_ns(CLOCK_BOOTTIME) - start_ns;
-	tracker->next_lookups_ns = tracker->now_ns + 10 * took_ns;
+	/* What was asked for now (sksm_merge_now) is not to wait. */
+	if (!tracker->calm_ns && !sksm_budget_ample(&tracker->budget) &&
+	    LOOKUPS_PERCENT / tracker->budget.percent > factor)
+		factor = LOOKUPS_PERCENT / tracker->budget.percent;
+	cpu_ns = sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns;
+	tracker->next_lookups_ns = tracker->now_ns + factor * cpu_ns;
 }
 
 void sksm_twins_pass(struct sksm_tracker *tracker)
@@ -167,10 +192,6 @@ void sksm_twins_pass(struct sksm_tracker *tracker)
 	}
 	if (found < 0)
 		return;
-	/* Of two that publish the same at a time, one may overwrite the other: look again. */
-	if (tracker->published)
-		tracker->lookups_due = true;
-	tracker->published = false;
 	if (found & SKSM_INDEX_EVENT)
 		tracker->lookups_due = true;
 	if (found & SKSM_INDEX_MOVED) {
@@ -180,4 +201,6 @@ void sksm_twins_pass(struct sksm_tracker *tracker)
 	}
 	if (tracker->lookups_due && tracker->now_ns >= tracker->next_lookups_ns)
 		look_up_all(tracker);
+	else
+		look_up_published(tracker);
 }

@@ -147,6 +147,46 @@ Test(content, memory_in_swap_stays_there)
 	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(UNIQUE), PAGES));
 }
 
+/* What a scan says of pages in swap: of runs that begin there. */
+static int ioctl_swapped(int fd, unsigned long request, void *arg)
+{
+	const struct sksm_pm_scan_arg *scan = arg;
+	int n = sksm_sys_kernel.ioctl(fd, request, arg);
+
+	for (int i = 0; i < n && request == SKSM_PAGEMAP_SCAN; i++) {
+		struct sksm_page_region *run = (struct sksm_page_region *)(uintptr_t)scan->vec + i;
+
+		if (run->start >= swapped.start && run->start < swapped.end)
+			run->categories ^= SKSM_PAGE_IS_PRESENT | SKSM_PAGE_IS_SWAPPED;
+	}
+	return n;
+}
+
+/* It may be there for good, and each audit walks all page tables of the process. */
+Test(content, memory_in_swap_asks_for_no_audits)
+{
+	static struct sksm_sys sys;	/* used until the teardown */
+	uint64_t audited_ns;
+	char *data;
+
+	rig_start(&rig, rig_wp);
+	data = unit_map(BYTES);
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(data + i * PAGE, i + 1);
+	swapped = (struct sksm_range){ (uintptr_t)data, (uintptr_t)data + BYTES };
+	sys = sksm_sys_kernel;
+	sys.pread = pread_swapped;
+	sys.ioctl = ioctl_swapped;
+	rig.tracker->sys = &sys;
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(ARMED), PAGES));
+	audited_ns = rig.tracker->audit.done_ns;
+	rig_pass(&rig, 50);
+	cr_assert_eq(rig.tracker->audit.done_ns, audited_ns);
+	cr_assert_eq(rig_count(&rig, data, PAGES, RIG_BIT(ARMED)), PAGES);
+	swapped.end = swapped.start;
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(UNIQUE), PAGES));
+}
+
 /* ---- sensitive memory ---- */
 
 static char *map_marked(int advice)

@@ -119,7 +119,7 @@ Test(offer, estimate_mode_marks_nothing_either)
 Test(offer, the_number_of_mappings_is_respected)
 {
 	unsigned int twins, limit;
-	uint64_t end_ms;
+	uint64_t end_ms, audited_ns;
 
 	start("SKSM_ENGINE=ksm");
 	twins = fill(17, 17);
@@ -137,6 +137,10 @@ Test(offer, the_number_of_mappings_is_respected)
 	}
 	cr_assert_gt(rig_count(&rig, data, PAGES, OFFERED), 0);
 	cr_assert_gt(rig_count(&rig, data, PAGES, RIG_BIT(TWIN)), 0, "some had to wait");
+	/* And ask for no audits meanwhile. */
+	audited_ns = rig.tracker->audit.done_ns;
+	rig_pass(&rig, 20);
+	cr_assert_eq(rig.tracker->audit.done_ns, audited_ns);
 	/* With room again the rest follows. */
 	rig.tracker->max_mappings = 30000;
 	cr_assert(rig_pass_until(&rig, data, PAGES, OFFERED, twins));
@@ -173,6 +177,49 @@ Test(offer, the_programs_own_marks_stay)
 	}
 	cr_assert_eq(inject.advised[MADV_UNMERGEABLE], 0);
 	cr_assert(unit_is_mergeable(data));
+}
+
+/* A mark goes with its mapping: addresses that are never used again are no memory of ours. */
+Test(offer, what_is_unmapped_is_forgotten)
+{
+	start("SKSM_ENGINE=ksm");
+	cr_assert(rig_pass_until(&rig, data, PAGES, OFFERED, fill(64, 64)));
+	cr_assert_eq(munmap(data, BYTES / 2 + 100 * PAGE), 0);
+	sksm_tracker_pass(rig.tracker);
+	for (unsigned int i = 0; i < PAGES / 2; i += 512)
+		cr_assert_null(rig_block(&rig, data + i * PAGE));
+	cr_assert_eq(munmap(data, BYTES), 0);
+	sksm_tracker_pass(rig.tracker);
+	for (unsigned int i = 0; i < PAGES; i += 512)
+		cr_assert_null(rig_block(&rig, data + i * PAGE));
+}
+
+/* As over two mappings of which the second refuses: the first is marked. */
+static int madvise_half(void *addr, size_t size, int advice)
+{
+	if (advice != MADV_MERGEABLE)
+		return inject_sys.madvise(addr, size, advice);
+	inject_sys.madvise(addr, size / 2, advice);
+	return -EINVAL;
+}
+
+Test(offer, half_a_mark_is_taken_back)
+{
+	static struct sksm_sys sys;	/* used until the teardown */
+
+	start("SKSM_ENGINE=ksm");
+	sys = inject_sys;
+	sys.madvise = madvise_half;
+	rig.tracker->sys = &sys;
+	cr_assert(rig_pass_until(&rig, data, PAGES, RIG_BIT(TWIN), fill(64, 64)));
+	while (!inject.advised[MADV_MERGEABLE])
+		rig_pass(&rig, 1);
+	for (unsigned int i = 0; i < PAGES; i++)
+		cr_assert_not(unit_is_mergeable(data + i * PAGE), "page %u", i);
+	/* Not taken for the program's. */
+	rig.tracker->sys = &inject_sys;
+	cr_assert(rig_pass_until(&rig, data, PAGES, OFFERED, fill(64, 64)));
+	cr_assert_not(rig_block(&rig, data + BYTES / 2)->adopted);
 }
 
 /* Offered memory that turned hot is taken back, once nothing of it is merged. */

@@ -112,6 +112,38 @@ Test(scan, holes_are_not_populated)
 	cr_assert_eq(count_written(p, bytes / PAGE), 1);
 }
 
+/* The program's mmap waits for the whole of a look. */
+Test(scan, one_look_covers_little)
+{
+	const size_t dense = 160 * MIB, sparse = 8ul << 30;
+	char *p = unit_map(dense);
+	uint64_t start = (uintptr_t)p, walked = 0, pages = 0, most = 0;
+	int n;
+
+	madvise(p, dense, MADV_HUGEPAGE);
+	memset(p, 1, dense);
+	for (uint64_t at = start; at < start + dense; at = walked) {
+		n = sksm_scan_look(&inject_sys, pagemap_fd, at, start + dense, 0, false, runs, 8,
+				   &walked);
+		cr_assert_gt(n, 0);
+		most = walked - at > most ? walked - at : most;
+		for (int i = 0; i < n; i++)
+			pages += (runs[i].end - runs[i].start) / PAGE;
+	}
+	cr_assert_eq(walked, start + dense);
+	cr_assert_eq(pages, dense / PAGE);
+	cr_assert_leq(most, 64 * MIB);
+	munmap(p, dense);
+	/* Holes cost less. */
+	p = unit_map(sparse);
+	start = (uintptr_t)p;
+	n = sksm_scan_look(&inject_sys, pagemap_fd, start, start + sparse, 0, false, runs, 8,
+			   &walked);
+	cr_assert_eq(n, 0);
+	cr_assert_gt(walked, start + 64 * MIB);
+	cr_assert_lt(walked, start + sparse);
+}
+
 /* Trap 4: a vector that is full ends the walk, and nothing behind it was examined. */
 Test(scan, a_full_vector_is_gone_on_from)
 {
