@@ -50,6 +50,7 @@ void shim_exit_note(void)
 	if (!record)
 		return;
 	record->state = SKSM_STATE_EXITED;
+	shim_record_store();
 	if (!shim.sandboxed)
 		shim_thread_lift(true);
 }
@@ -61,6 +62,7 @@ void shim_exit_exec(bool begins)
 	if (!record)
 		return;
 	record->state = begins ? SKSM_STATE_EXEC : SKSM_STATE_RUNNING;
+	shim_record_store();
 	if (!shim.sandboxed)
 		shim_thread_lift(begins);
 }

@@ -40,10 +40,19 @@ const char *shim_record_make(void)
 	if (shim.control->record)
 		return NULL;
 	reason = sksm_record_create(&sksm_sys_kernel, &shim.options, shim.comm, shim.command,
-				    shim.run_id, shim.reservation + SHIM_RECORD_AT, &record);
+				    shim.run_id, shim.reservation + SHIM_RECORD_AT, &record,
+				    &shim.control->record_mapped);
 	if (!reason)
 		__atomic_store_n(&shim.control->record, record, __ATOMIC_RELEASE);
 	return reason ? explain_domain(reason) : NULL;
+}
+
+void shim_record_store(void)
+{
+	const struct shim_control *control = shim.control;
+
+	if (!control->record_mapped && !shim.sandboxed)
+		sksm_record_store(&sksm_sys_kernel, &shim.options, control->record);
 }
 
 int shim_record_open_sites(void)
@@ -75,4 +84,5 @@ void shim_record_dormant(const char *reason)
 		return;
 	fmt = sksm_fmt_start(record->dormant, sizeof(record->dormant));
 	sksm_fmt_str(&fmt, reason);
+	shim_record_store();
 }

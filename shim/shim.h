@@ -40,7 +40,8 @@ struct shim_control {
 	uint64_t last_tick_ns;	/* when the growth of the process was looked at last */
 	uint64_t next_rss_kb;	/* start once the peak resident size is this much */
 	uint64_t cpu_ns;	/* of earlier threads of ours in this process */
-	struct sksm_record *record;	/* mapped from its file; NULL: none */
+	struct sksm_record *record;	/* NULL: none */
+	bool record_mapped;	/* from its file */
 };
 
 /*
@@ -126,6 +127,9 @@ void shim_child(void);
  * control->record. NULL or why it could not be made. Async-signal-safe.
  */
 const char *shim_record_make(void);
+
+/* record.c: bring the file in step with a record that is not mapped. Async-signal-safe. */
+void shim_record_store(void);
 
 /* record.c: why a directory of the domain was refused with @error. */
 const char *shim_record_explain(int error);

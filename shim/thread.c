@@ -107,6 +107,7 @@ static void publish(struct shim_control *control, struct sksm_tracker *tracker)
 	record->engine = tracker->engine;
 	record->tracker = tracker->kind;
 	sksm_record_publish(record, &tracker->counters);
+	shim_record_store();
 	/* Marks outlast the offers, and a child inherits them: its mappings are cut as well. */
 	if (tracker->engine == SKSM_ENGINE_KSM && tracker->counters.offered)
 		shim.marked = true;
@@ -127,20 +128,28 @@ static void give_up(struct shim_control *control, const char *reason)
 	control->dormant = 1;
 }
 
+/* Of ours, where the calling thread of the program has its own. The kernel gives 20 - nice. */
+static int nice_below_caller(void)
+{
+	int nice = 20 - (int)sksm_call2(SYS_getpriority, PRIO_PROCESS, 0) + SKSM_THREAD_NICE;
+
+	return nice < 19 ? nice : 19;
+}
+
 /*
- * Below everybody else, but in the shortest slices: when a thread of nice 19 is due depends on how
- * much it asks for, and that is how long one waits for its end: shim_thread_hold, exec, and whoever
- * waits for the end of the process.
+ * Below the program, and in the shortest slices: when we are due depends on how much we ask for,
+ * and that is how long one waits for our end: shim_thread_hold, exec, and whoever waits for the end
+ * of the process.
  */
 static void step_back(void)
 {
 	const struct sksm_sched_attr attr = {
-		.size = sizeof(attr), .flags = SKSM_SCHED_KEEP_POLICY, .nice = 19,
+		.size = sizeof(attr), .flags = SKSM_SCHED_KEEP_POLICY, .nice = nice_below_caller(),
 		.runtime_ns = 100000,
 	};
 
 	if (sksm_call3(SYS_sched_setattr, 0, &attr, 0))
-		sksm_call3(SYS_setpriority, PRIO_PROCESS, 0, 19);
+		sksm_call3(SYS_setpriority, PRIO_PROCESS, 0, attr.nice);
 }
 
 static void run_passes(struct shim_control *control, struct sksm_tracker *tracker)
@@ -335,7 +344,7 @@ static void wait_for_exit(struct shim_control *control, uint64_t deadline_ns)
 void shim_thread_lift(bool lifts)
 {
 	int32_t tid = __atomic_load_n(&shim.control->tid, __ATOMIC_ACQUIRE);
-	long nice = lifts ? 20 - sksm_call2(SYS_getpriority, PRIO_PROCESS, 0) : 19;
+	long nice = lifts ? 20 - sksm_call2(SYS_getpriority, PRIO_PROCESS, 0) : nice_below_caller();
 
 	if (tid)
 		sksm_call3(SYS_setpriority, PRIO_PROCESS, tid, nice);

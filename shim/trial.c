@@ -44,7 +44,8 @@ static int try_calls(void *arg)
 	};
 	static const int on_bad_fd[] = {
 		SYS_read, SYS_write, SYS_pread64, SYS_pwrite64, SYS_close, SYS_ftruncate,
-		SYS_fallocate, SYS_mkdirat, SYS_unlinkat, SYS_linkat, SYS_newfstatat, SYS_openat,
+		SYS_fallocate, SYS_fstatfs, SYS_mkdirat, SYS_unlinkat, SYS_linkat, SYS_newfstatat,
+		SYS_openat,
 	};
 
 	/* A handler here would run in the program's memory and believe itself the program. */

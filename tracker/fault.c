@@ -47,6 +47,7 @@ static const struct {
 	{ "pwrite", SYS_pwrite64, 0, 0 },
 	{ "ftruncate", SYS_ftruncate, 0, 0 },
 	{ "fallocate", SYS_fallocate, 0, 0 },
+	{ "fstatfs", SYS_fstatfs, 0, 0 },
 	{ "mkdirat", SYS_mkdirat, 0, 0 },
 	{ "linkat", SYS_linkat, 0, 0 },
 	{ "unlinkat", SYS_unlinkat, 0, 0 },

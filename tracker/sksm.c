@@ -93,7 +93,7 @@ void sksm_stop(struct sksm *sksm)
 		pthread_mutex_unlock(&sksm->lock);
 		pthread_join(sksm->thread, NULL);
 		if (sksm->record)
-			sksm->record->state = SKSM_STATE_EXITED;
+			sksm_instance_end_record(sksm);
 	}
 	free_sksm(sksm);
 }

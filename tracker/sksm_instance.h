@@ -43,6 +43,7 @@ struct sksm {
 	/* The thread's. */
 	char *reservation;
 	struct sksm_record *record;
+	bool record_mapped;
 	struct sksm_tracker *tracker;
 	struct sksm_ranges watched;	/* what passes go by: a copy of ranges */
 	unsigned int seen_changes;
@@ -65,5 +66,8 @@ int sksm_instance_set(struct sksm *sksm, const char *setting, const char **ret_r
  * and sksm->reason what it could not make, with sksm->passes = 1 when it has tried.
  */
 void *sksm_instance_main(void *sksm);
+
+/* The record says that it was ended. After the thread. */
+void sksm_instance_end_record(struct sksm *sksm);
 
 #endif

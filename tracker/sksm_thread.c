@@ -78,7 +78,19 @@ static const char *make_record(struct sksm *sksm)
 			command[i] = ' ';
 	sksm->error = -EACCES;
 	return sksm_record_create(&sksm_sys_kernel, &sksm->options, program_invocation_short_name,
-				  command, 0, sksm->reservation, &sksm->record);
+				  command, 0, sksm->reservation, &sksm->record, &sksm->record_mapped);
+}
+
+static void store_record(const struct sksm *sksm)
+{
+	if (!sksm->record_mapped)
+		sksm_record_store(&sksm_sys_kernel, &sksm->options, sksm->record);
+}
+
+void sksm_instance_end_record(struct sksm *sksm)
+{
+	sksm->record->state = SKSM_STATE_EXITED;
+	store_record(sksm);
 }
 
 static void take_stats(struct sksm *sksm)
@@ -88,6 +100,7 @@ static void take_stats(struct sksm *sksm)
 
 	counters->cpu_ns = sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	sksm_record_publish(sksm->record, counters);
+	store_record(sksm);
 	sksm->stats = (struct sksm_stats){
 		.passes = counters->passes, .tracked = counters->tracked,
 		.resident = counters->resident, .invariant = counters->invariant,
@@ -165,7 +178,8 @@ void *sksm_instance_main(void *arg)
 	struct sksm *sksm = arg;
 
 	prctl(PR_SET_NAME, "sksm");
-	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 19);
+	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid),
+		    getpriority(PRIO_PROCESS, 0) + SKSM_THREAD_NICE);
 	pthread_mutex_lock(&sksm->lock);
 	/* A table of descriptors of its own (since 5.9). */
 	if (syscall(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE)) {

@@ -32,6 +32,11 @@
 #include "sync.h"
 
 #define SKSM_LOOK_RUNS 1024
+/*
+ * How far the tracker's thread is below the program, as ksmd's is (mm/ksm.c, ksm_scan_thread). Not
+ * further: it takes the mmap lock, and whoever waits for that waits until we are due again.
+ */
+#define SKSM_THREAD_NICE 5
 #define SKSM_COPY_PAGES 16
 
 struct sksm_tracker {

@@ -39,7 +39,7 @@ all_faulty() {
 	done
 }
 
-calls="openat close read write pread pwrite ftruncate fallocate mkdirat linkat unlinkat fstat fcntl
+calls="openat close read write pread pwrite ftruncate fallocate fstatfs mkdirat linkat unlinkat fstat fcntl
        getrandom ioctl scan procmap_query uffd_api register mmap mprotect madvise mergeable
        wipeonfork copy_memory userfaultfd close_range futex prctl sched_setattr getrusage prlimit
        sysinfo sigprocmask"

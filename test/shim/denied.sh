@@ -7,7 +7,7 @@ provoke
 hold=("$victims/hold" --bytes 8M --seconds 0.2 --write-half)
 for call in userfaultfd madvise ioctl process_vm_readv pread64 ftruncate mkdirat unshare \
 	    close_range memfd_create getrandom sched_setscheduler sched_setattr prctl gettid \
-	    clock_nanosleep pwrite64 flock linkat renameat2 rt_sigprocmask set_robust_list rseq \
+	    clock_nanosleep pwrite64 flock fstatfs linkat renameat2 rt_sigprocmask set_robust_list rseq \
 	    kcmp getdents64 membarrier; do
 	for error in ENOSYS EPERM; do
 		rm -rf "$SKSM_DIR"

@@ -22,7 +22,7 @@ static const struct {
 	CALL(ftruncate), CALL(mkdirat), CALL(mkdir), CALL(unshare), CALL(clone), CALL(clone3),
 	CALL(close_range), CALL(memfd_create), CALL(getrandom), CALL(sched_setscheduler),
 	CALL(sched_setattr), CALL(setpriority), CALL(prctl), CALL(futex), CALL(gettid),
-	CALL(clock_nanosleep), CALL(pwrite64), CALL(flock), CALL(linkat), CALL(renameat2),
+	CALL(clock_nanosleep), CALL(pwrite64), CALL(flock), CALL(linkat), CALL(fstatfs), CALL(renameat2),
 	CALL(rt_sigprocmask),
 	CALL(set_robust_list), CALL(rseq), CALL(kcmp), CALL(getdents64), CALL(membarrier),
 	CALL(geteuid), CALL(getrusage), CALL(wait4),
