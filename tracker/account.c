@@ -177,6 +177,11 @@ static void count_blocks(struct sksm_tracker *tracker, struct sksm_counters *cou
 	struct sksm_block *block, *next;
 
 	HASH_ITER(hh, tracker->blocks.table, block, next) {
+		/* It was unmapped, and the audit says that its marks went with it. */
+		if (sksm_block_empty(block)) {
+			sksm_blocks_delete(&tracker->blocks, block);
+			continue;
+		}
 		if (block->huge != SKSM_HUGE_NO && !sksm_huge_is_worth_splitting(tracker, block))
 			kept += block->count[SKSM_PAGE_TWIN];
 		if (block->huge != SKSM_HUGE_NO)

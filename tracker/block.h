@@ -182,6 +182,16 @@ static inline void sksm_bits_clear(uint64_t *bits, unsigned int from, unsigned i
 	}
 }
 
+/* Nothing is there, nor marked: nothing to be known of it. */
+static inline bool sksm_block_empty(const struct sksm_block *block)
+{
+	uint64_t offered = 0;
+
+	for (int i = 0; i < SKSM_BLOCK_WORDS; i++)
+		offered |= block->offered[i];
+	return block->count[SKSM_PAGE_NONE] == SKSM_BLOCK_PAGES && !offered;
+}
+
 static inline uint64_t sksm_block_start(const struct sksm_block *block)
 {
 	return block->number << SKSM_BLOCK_SHIFT;

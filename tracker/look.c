@@ -16,7 +16,6 @@ struct looking {
 	uint64_t from;		/* the part of the region that lies in the block */
 	uint64_t to;
 	bool any;
-	bool forgotten;		/* no longer watched: its marks went with the mapping */
 };
 
 int sksm_tracker_pagemap(struct sksm_tracker *tracker, const struct sksm_block *block)
@@ -202,8 +201,6 @@ static void process_block(struct looking *looking)
 		return;
 	from = (unsigned int)(looking->from >> SKSM_PAGE_SHIFT) % SKSM_BLOCK_PAGES;
 	to = from + (unsigned int)((looking->to - looking->from) >> SKSM_PAGE_SHIFT);
-	if (looking->forgotten)
-		sksm_bits_clear(block->offered, from, to);
 	if (!tracker->options->split_hugepages)
 		change_size(tracker, block, look->huge);
 
@@ -224,7 +221,7 @@ static void process_block(struct looking *looking)
 		judge_written(tracker, block, look, changed);
 	if (block->count[SKSM_PAGE_LOOSE] && block->huge == SKSM_HUGE_NO)
 		note_armed(tracker, block, look, from, to);
-	if (block->count[SKSM_PAGE_NONE] == SKSM_BLOCK_PAGES && is_empty(block->offered))
+	if (sksm_block_empty(block))
 		sksm_blocks_delete(&tracker->blocks, block);
 }
 
@@ -347,7 +344,7 @@ void sksm_look_pass(struct sksm_tracker *tracker)
 
 void sksm_look_forget(void *arg, uint64_t start, uint64_t end)
 {
-	struct looking looking = { .tracker = arg, .forgotten = true };
+	struct looking looking = { .tracker = arg };
 
 	/* As if a scan had found nothing there. */
 	process_gap(&looking, start >> SKSM_BLOCK_SHIFT, (end - 1) / SKSM_BLOCK_BYTES + 1, start,

@@ -107,6 +107,9 @@ void sksm_twins_publish(struct sksm_tracker *tracker, struct sksm_block *block,
 			       zero ? SKSM_PAGE_TWIN : SKSM_PAGE_UNIQUE);
 	add(tracker, SKSM_INDEX_PUBLISH, block, page);
 	block->published = true;
+	/* What was refused may fare better with it (MAX_RETRIES). */
+	if (tracker->blocks.total[SKSM_PAGE_REFUSED])
+		tracker->lookups_due = true;
 }
 
 void sksm_twins_withdraw(struct sksm_tracker *tracker, struct sksm_block *block,

@@ -179,6 +179,28 @@ Test(offer, the_programs_own_marks_stay)
 	cr_assert(unit_is_mergeable(data));
 }
 
+static void audit(void)
+{
+	rig.tracker->audit.done_ns = 0;
+	sksm_account_audit(rig.tracker, 0);
+	sksm_tracker_pass(rig.tracker);
+}
+
+/* What is not watched for a while keeps its marks, and they stay ours. */
+Test(offer, marks_stay_ours)
+{
+	start("SKSM_ENGINE=ksm");
+	cr_assert(rig_pass_until(&rig, data, PAGES, OFFERED, fill(64, 64)));
+	cr_assert_eq(mprotect(data, BYTES / 2 + 100 * PAGE, PROT_NONE), 0);
+	rig_pass(&rig, 2);
+	audit();
+	cr_assert_eq(mprotect(data, BYTES, PROT_READ | PROT_WRITE), 0);
+	rig_pass(&rig, 2);
+	audit();
+	for (unsigned int i = 0; i < PAGES; i += 512)
+		cr_assert_not(rig_block(&rig, data + i * PAGE)->adopted, "page %u", i);
+}
+
 /* A mark goes with its mapping: addresses that are never used again are no memory of ours. */
 Test(offer, what_is_unmapped_is_forgotten)
 {
@@ -186,10 +208,12 @@ Test(offer, what_is_unmapped_is_forgotten)
 	cr_assert(rig_pass_until(&rig, data, PAGES, OFFERED, fill(64, 64)));
 	cr_assert_eq(munmap(data, BYTES / 2 + 100 * PAGE), 0);
 	sksm_tracker_pass(rig.tracker);
+	audit();
 	for (unsigned int i = 0; i < PAGES / 2; i += 512)
 		cr_assert_null(rig_block(&rig, data + i * PAGE));
 	cr_assert_eq(munmap(data, BYTES), 0);
 	sksm_tracker_pass(rig.tracker);
+	audit();
 	for (unsigned int i = 0; i < PAGES; i += 512)
 		cr_assert_null(rig_block(&rig, data + i * PAGE));
 }
