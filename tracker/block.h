@@ -182,14 +182,19 @@ static inline void sksm_bits_clear(uint64_t *bits, unsigned int from, unsigned i
 	}
 }
 
+static inline bool sksm_bits_empty(const uint64_t *bits)
+{
+	uint64_t any = 0;
+
+	for (int i = 0; i < SKSM_BLOCK_WORDS; i++)
+		any |= bits[i];
+	return !any;
+}
+
 /* Nothing is there, nor marked: nothing to be known of it. */
 static inline bool sksm_block_empty(const struct sksm_block *block)
 {
-	uint64_t offered = 0;
-
-	for (int i = 0; i < SKSM_BLOCK_WORDS; i++)
-		offered |= block->offered[i];
-	return block->count[SKSM_PAGE_NONE] == SKSM_BLOCK_PAGES && !offered;
+	return block->count[SKSM_PAGE_NONE] == SKSM_BLOCK_PAGES && sksm_bits_empty(block->offered);
 }
 
 static inline uint64_t sksm_block_start(const struct sksm_block *block)

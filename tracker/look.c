@@ -165,19 +165,10 @@ static void note_armed(struct sksm_tracker *tracker, struct sksm_block *block,
 	}
 }
 
-static bool is_empty(const uint64_t *bits)
-{
-	uint64_t any = 0;
-
-	for (int i = 0; i < SKSM_BLOCK_WORDS; i++)
-		any |= bits[i];
-	return !any;
-}
-
 /* A huge page was split, or small pages became one: what is armed starts anew. */
 static void change_size(struct sksm_tracker *tracker, struct sksm_block *block, bool huge)
 {
-	if (huge && block->huge == SKSM_HUGE_NO && is_empty(block->armed)) {
+	if (huge && block->huge == SKSM_HUGE_NO && sksm_bits_empty(block->armed)) {
 		block->huge = SKSM_HUGE_NEW;
 	} else if (!huge && block->huge != SKSM_HUGE_NO) {
 		for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)

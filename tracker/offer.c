@@ -226,14 +226,6 @@ static void withdraw_block(struct sksm_tracker *tracker, struct sksm_block *bloc
 	}
 }
 
-static bool is_withdrawn(const struct sksm_block *block)
-{
-	for (int i = 0; i < SKSM_BLOCK_WORDS; i++)
-		if (block->offered[i])
-			return false;
-	return true;
-}
-
 /* Not those that wait for ksmd to forget them. */
 static bool is_overdue(const struct sksm_tracker *tracker, const struct sksm_block *block,
 		       unsigned int page)
@@ -296,7 +288,7 @@ static void maintain(struct sksm_tracker *tracker)
 			sksm_renew_end(tracker, block);
 		if (block->level < WITHDRAW_LEVEL || !are_ours(tracker, block) ||
 		    block->count[SKSM_PAGE_OFFERED] || block->count[SKSM_PAGE_MERGED] ||
-		    block->count[SKSM_PAGE_ZERO] || is_withdrawn(block))
+		    block->count[SKSM_PAGE_ZERO] || sksm_bits_empty(block->offered))
 			continue;
 		if (is_unmerged(tracker, block))
 			withdraw_block(tracker, block);

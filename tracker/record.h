@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The record of one process: a file of one page that the process maps and updates in place, so
- * that it says what was last known however the process ended.
+ * The record of one process: a file of one page that the process maps and updates in place, or
+ * writes after each pass (record_file.h), so that it says what was last known however the process
+ * ended.
  *
  * Path: SKSM_DIR/DOMAIN/records/PID-START.rec, START being start_ns in hexadecimal. A process
  * that calls exec and is preloaded again writes a second record with the same pid.

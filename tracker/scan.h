@@ -3,8 +3,8 @@
  * Arming and scanning: userfaultfd WP_ASYNC registration and the PAGEMAP_SCAN ioctl.
  *
  * Each call covers a bounded range, a look by itself and arming by what the caller asks for: the
- * kernel holds the mmap lock for reading all along, and the program's mmap waits. Categories are SKSM_PAGE_IS_*; fs/proc/task_mmu.c of 6.12 is the source of what is
- * said here about them.
+ * kernel holds the mmap lock for reading all along, and the program's mmap waits. Categories are
+ * SKSM_PAGE_IS_*; fs/proc/task_mmu.c of 6.12 is the source of what is said here about them.
  */
 #ifndef SKSM_SCAN_H
 #define SKSM_SCAN_H

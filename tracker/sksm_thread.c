@@ -78,7 +78,8 @@ static const char *make_record(struct sksm *sksm)
 			command[i] = ' ';
 	sksm->error = -EACCES;
 	return sksm_record_create(&sksm_sys_kernel, &sksm->options, program_invocation_short_name,
-				  command, 0, sksm->reservation, &sksm->record, &sksm->record_mapped);
+				  command, 0, sksm->reservation, &sksm->record,
+				  &sksm->record_mapped);
 }
 
 static void store_record(const struct sksm *sksm)

@@ -39,41 +39,6 @@ if [ "$(id -u)" = 0 ]; then
 		'mount -t tmpfs -o mode=700,ro none "$SKSM_DIR" && exec "$@"' - "${hold[@]}"
 fi
 
-# Where each write goes to a new block, a store into a mapped file is a SIGBUS once the disk is full.
-cat >filled <<'END'
-mount -o loop image "$SKSM_DIR" && chmod 700 "$SKSM_DIR" || exit 99
-"$@" &
-wait_for_record() {
-	for ((i = 0; i < 100; i++)); do
-		ls "$SKSM_DIR"/*/records/*.rec >/dev/null 2>&1 && return
-		sleep 0.1
-	done
-}
-wait_for_record
-for size in 64M 32M 16M 8M 4M 2M 1M 512K 64K 4K; do
-	while fallocate -l $size "$SKSM_DIR/fill.$((++fills))" 2>/dev/null; do :; done
-done
-sync -f "$SKSM_DIR"
-cat /dev/zero >>"$SKSM_DIR/fill.1" 2>/dev/null
-sync -f "$SKSM_DIR"
-wait $!
-status=$?
-rm -f "$SKSM_DIR"/fill.*
-exit $status
-END
-if [ "$(id -u)" = 0 ] && mkdir cow && truncate -s 120M image && mkfs.btrfs -q -M image 2>/dev/null &&
-   mount -o loop image cow 2>/dev/null; then
-	umount cow
-	SKSM_DIR=$T/cow compare full_btrfs unshare -m bash filled "$victims/hold" --bytes 4M --seconds 4 \
-		--write-half
-	mount -o loop image cow
-	SKSM_DIR=$T/cow recorded "its record went on, without being mapped" \
-		'.comm == "hold" and .tracked > 0 and .passes > 3'
-	umount cow
-else
-	echo "SKIP btrfs: it cannot be made or mounted here"
-fi
-
 # Garbage where the domain's files are.
 compare normal "${hold[@]}"
 recorded "it was tracked" '.comm == "hold" and .tracked > 0'
