@@ -158,7 +158,7 @@ int sksm_pulse_start(struct sksm_pulse *pulse)
 
 /*
  * A setting that somebody else wrote is his: make it look as if we had not touched it, so that it
- * stays. The state file follows, should we be killed.
+ * stays when the pulse is stopped, which follows at once.
  */
 static bool give_up_foreign(struct sksm_pulse *pulse, bool by_value)
 {
