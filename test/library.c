@@ -5,12 +5,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -100,6 +102,31 @@ static void in_child(struct sksm *sksm, unsigned char *p)
 	check("a forked child is told so", waitpid(pid, &status, 0) == pid && !status);
 }
 
+/* A process with pages of its own, which it tells the domain of and never offers. */
+static pid_t make_bystander(const char *dir, uint64_t seed)
+{
+	const char *settings[] = { dir, "INTERVAL_MS=20", "AGE_MS=0", "ENGINE=none", NULL };
+	struct sksm *sksm;
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	if (pipe(ready) || (pid = fork()) < 0)
+		exit(2);
+	if (pid) {
+		close(ready[1]);
+		check("a process that merges nothing", read(ready[0], &byte, 1) == 1);
+		close(ready[0]);
+		return pid;
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (sksm_start(&sksm, settings, NULL) || sksm_add(sksm, make(seed), bytes) ||
+	    sksm_merge_now(sksm, 30000) || write(ready[1], "", 1) != 1)
+		_exit(1);
+	for (;;)
+		pause();
+}
+
 int main(int argc, char **argv)
 {
 	char dir[512];
@@ -111,10 +138,12 @@ int main(int argc, char **argv)
 	const char *reason = "", *slow = getenv("SKSM_TEST_SLOW");
 	/* test/wait.lib.sh */
 	unsigned int patience_ms = 30000 * (slow ? (unsigned int)atoi(slow) : 1);
+	pid_t bystander;
 
 	bytes = (argc > 1 ? strtoul(argv[1], NULL, 10) : 1000) * PAGE;
 	snprintf(dir, sizeof(dir), "DIR=%s", getenv("SKSM_DIR"));
 	refuse();
+	bystander = make_bystander(dir, 5);
 	one = make(1);
 	two = make(1);
 	apart = make(1);
@@ -136,7 +165,7 @@ int main(int argc, char **argv)
 	printf("tracked %lu, duplicate %lu, merged %lu\n", (unsigned long)stats.tracked,
 	       (unsigned long)stats.duplicate, (unsigned long)stats.merged);
 	check("statistics", stats.tracked == 3 * bytes && stats.duplicate == 2 * bytes &&
-	      stats.merged == 2 * bytes && stats.passes > 1);
+	      stats.merged == 2 * bytes && stats.refused == 0 && stats.passes > 1);
 	check("contents", !memcmp(one, two, bytes) && !memcmp(one, apart, bytes));
 	in_child(sksm, unique);
 	check("remove", !sksm_remove(sksm, two, bytes));
@@ -146,6 +175,14 @@ int main(int argc, char **argv)
 	check("merge what is equal now", sksm_merge_now(sksm, patience_ms) == 0);
 	check_shared("the kernel says so", one, bytes);
 	check_shared("and not what was removed", two, 0);
+	fill(apart, 5);
+	check("merge what the other side does not offer", !sksm_add(sksm, apart, bytes) &&
+	      sksm_merge_now(sksm, patience_ms) == 0);
+	sksm_get_stats(sksm, &stats);
+	check_shared("nobody does", apart, 0);
+	check("and that is told", stats.refused == bytes);
+	kill(bystander, SIGKILL);
+	waitpid(bystander, NULL, 0);
 	check("a setting is changed", !sksm_set(sksm, "AGE_MS=0") &&
 	      sksm_set(sksm, "AGE_MS=-1") == -EINVAL && sksm_set(sksm, "DIR") == -EINVAL);
 	check("and holds", sksm_merge_now(sksm, patience_ms) == 0);

@@ -71,7 +71,9 @@ SKSM_API int sksm_set(struct sksm *sksm, const char *setting);
 /*
  * Do not wait for pages to get old: look at all of them now, and merge what has a twin. For a
  * moment at which the program knows that its memory is calm. Returns when nothing is left to do, or
- * after @timeout_ms: 0, -ETIMEDOUT, -ECHILD. With the engine "ksm" somebody has to run ksmd.
+ * after @timeout_ms: 0, -ETIMEDOUT, -ECHILD. With the engine "ksm" somebody has to run ksmd. What
+ * the kernel did not merge in its time is left at last: 0 is returned and `refused` of the
+ * statistics counts it.
  */
 SKSM_API int sksm_merge_now(struct sksm *sksm, unsigned int timeout_ms);
 
@@ -88,7 +90,8 @@ struct sksm_stats {
 	uint64_t cow_breaks;	/* merges undone by a write */
 	uint64_t writes_seen;	/* faults that were caused by watching */
 	uint64_t cpu_ns;	/* of the library's thread */
-	uint64_t reserved[21];	/* 0 */
+	uint64_t refused;	/* of duplicate: offered, and not merged by the kernel in its time */
+	uint64_t reserved[20];	/* 0 */
 };
 
 /* 0 or -ECHILD. */

@@ -108,7 +108,7 @@ static void take_stats(struct sksm *sksm)
 		.duplicate = counters->duplicate, .merged = counters->merged,
 		.zero = counters->zero, .saved = counters->saved,
 		.cow_breaks = counters->cow_breaks, .writes_seen = counters->writes_seen,
-		.cpu_ns = counters->cpu_ns,
+		.cpu_ns = counters->cpu_ns, .refused = total[SKSM_PAGE_REFUSED] * SKSM_PAGE_BYTES,
 	};
 	sksm->busy = total[SKSM_PAGE_LOOSE] || total[SKSM_PAGE_ARMED] ||
 		     (sksm->tracker->engine != SKSM_ENGINE_NONE &&
