@@ -6,11 +6,13 @@
 # shellcheck shell=bash disable=SC2034
 set -uo pipefail
 
-# ksmd belongs to the whole machine: tests of other checkouts wait for one another as well. The
-# limit ends a test by SIGTERM, so that it cleans up; ctest knows SIGKILL only.
+# ksmd belongs to the whole machine: tests of other checkouts wait for one another as well. A test
+# that says beside=1 before it sources this file has nothing to do with ksmd and pacers: it waits
+# for nobody, and finds them as they are. The limit ends a test by SIGTERM, so that it cleans up;
+# ctest knows SIGKILL only.
 if [ -z "${SKSM_TEST_LOCKED:-}" ]; then
 	lock=()
-	[ "$(id -u)" != 0 ] || lock=(flock --close /run/sksm-test.lock)
+	[ "$(id -u)" != 0 ] || [ -n "${beside:-}" ] || lock=(flock --close /run/sksm-test.lock)
 	exec env SKSM_TEST_LOCKED=1 "${lock[@]}" \
 		timeout -k 10 "${SKSM_TEST_LIMIT:-400}" bash "$0" "$@"
 fi
@@ -96,6 +98,7 @@ need_root() {
 }
 
 need_ksm() {
+	[ -z "${beside:-}" ] || fail "a test that runs beside others must leave ksmd alone"
 	[ -w $ksm/run ] || skip "this kernel has no KSM, or its settings cannot be written"
 }
 
@@ -144,7 +147,8 @@ ksm_settings_at_rest() {
 	echo "${settings:-$(ksm_settings)}"
 }
 
-ksm_before=$(ksm_settings_at_rest)
+ksm_before=
+[ -n "${beside:-}" ] || ksm_before=$(ksm_settings_at_rest)
 
 ksm_as_before() {
 	[ "$(ksm_settings)" = "$ksm_before" ]
@@ -187,8 +191,20 @@ nobody_runs() {
 
 pacers_before=$(running "$sksm_pacer")
 
+leave_ksm() {
+	local pid
+
+	for pid in $(running "$sksm_pacer"); do
+		case " $pacers_before " in *" $pid "*) ;; *) kill "$pid" 2>/dev/null ;; esac
+	done
+	[ -z "$pacers_before" ] && wait_until 3 nobody_runs "$sksm_pacer"
+	ksm_as_before && return
+	ksm_restore
+	ksm_as_before || echo "FAIL: ksm settings could not be put back"
+}
+
 clean_up() {
-	local status=$? pid
+	local status=$?
 
 	trap '' INT TERM
 	if [ ${#pids[@]} -gt 0 ]; then
@@ -197,14 +213,7 @@ clean_up() {
 		kill -KILL "${pids[@]}" 2>/dev/null
 		wait 2>/dev/null
 	fi
-	for pid in $(running "$sksm_pacer"); do
-		case " $pacers_before " in *" $pid "*) ;; *) kill "$pid" 2>/dev/null ;; esac
-	done
-	[ -z "$pacers_before" ] && wait_until 3 nobody_runs "$sksm_pacer"
-	if ! ksm_as_before; then
-		ksm_restore
-		ksm_as_before || echo "FAIL: ksm settings could not be put back"
-	fi
+	[ -n "${beside:-}" ] || leave_ksm
 	if [ $status != 0 ] && [ $status != 77 ]; then
 		find "$T" -maxdepth 1 \( -name '*.err' -o -name '*.out' \) -size +0 -mmin -0.2 |
 			xargs -r tail -n 8 2>/dev/null
