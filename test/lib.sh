@@ -7,12 +7,12 @@
 set -uo pipefail
 
 # ksmd belongs to the whole machine: tests of other checkouts wait for one another as well. A test
-# that says beside=1 before it sources this file has nothing to do with ksmd and pacers: it waits
-# for nobody, and finds them as they are. The limit ends a test by SIGTERM, so that it cleans up;
-# ctest knows SIGKILL only.
+# that says leaves_ksmd=1 before it sources this file has nothing to do with ksmd and pacers: it
+# waits for nobody, and finds them as they are. The limit ends a test by SIGTERM, so that it cleans
+# up; ctest knows SIGKILL only.
 if [ -z "${SKSM_TEST_LOCKED:-}" ]; then
 	lock=()
-	[ "$(id -u)" != 0 ] || [ -n "${beside:-}" ] || lock=(flock --close /run/sksm-test.lock)
+	[ "$(id -u)" != 0 ] || [ -n "${leaves_ksmd:-}" ] || lock=(flock --close /run/sksm-test.lock)
 	exec env SKSM_TEST_LOCKED=1 "${lock[@]}" \
 		timeout -k 10 "${SKSM_TEST_LIMIT:-400}" bash "$0" "$@"
 fi
@@ -98,7 +98,7 @@ need_root() {
 }
 
 need_ksm() {
-	[ -z "${beside:-}" ] || fail "a test that runs beside others must leave ksmd alone"
+	[ -z "${leaves_ksmd:-}" ] || fail "a test that runs beside others must leave ksmd alone"
 	[ -w $ksm/run ] || skip "this kernel has no KSM, or its settings cannot be written"
 }
 
@@ -148,7 +148,7 @@ ksm_settings_at_rest() {
 }
 
 ksm_before=
-[ -n "${beside:-}" ] || ksm_before=$(ksm_settings_at_rest)
+[ -n "${leaves_ksmd:-}" ] || ksm_before=$(ksm_settings_at_rest)
 
 ksm_as_before() {
 	[ "$(ksm_settings)" = "$ksm_before" ]
@@ -213,7 +213,7 @@ clean_up() {
 		kill -KILL "${pids[@]}" 2>/dev/null
 		wait 2>/dev/null
 	fi
-	[ -n "${beside:-}" ] || leave_ksm
+	[ -n "${leaves_ksmd:-}" ] || leave_ksm
 	if [ $status != 0 ] && [ $status != 77 ]; then
 		find "$T" -maxdepth 1 \( -name '*.err' -o -name '*.out' \) -size +0 -mmin -0.2 |
 			xargs -r tail -n 8 2>/dev/null

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Each harness for a few seconds; test/fuzz/run --seconds N for longer.
 SKSM_TEST_LIMIT=600
-beside=1
+leaves_ksmd=1
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 output=$("$source_dir/test/fuzz/run" --build "$build/fuzz" --seconds 2)
 status=$?

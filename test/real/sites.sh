@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # The call sites of real programs are those that a person who reads the program would name.
-beside=1
+leaves_ksmd=1
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 need_able tracking
 export SKSM_INTERVAL_MS=50 SKSM_AGE_MS=100 SKSM_ENGINE=none

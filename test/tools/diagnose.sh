@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # sksm-report --diagnose: each part of the memory in words, what the pages hold, near misses.
-beside=1
+leaves_ksmd=1
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 export SKSM_INTERVAL_MS=50 SKSM_AGE_MS=100 SKSM_ENGINE=none
 report=("$sksm_report" --domain "$SKSM_DOMAIN")

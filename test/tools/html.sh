@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # sksm-report --html: one file, its numbers are those of the JSON, no error in a browser.
 SKSM_TEST_LIMIT=400
-beside=1
+leaves_ksmd=1
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 export SKSM_INTERVAL_MS=50 SKSM_AGE_MS=100 SKSM_ENGINE=none
 report=("$sksm_report" --domain "$SKSM_DOMAIN")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # docs/hazards.md and test/mutants: each patch applies to this tree, is named in the row of its test,
 # and each row that names a test names a patch, or says why there is none.
-beside=1
+leaves_ksmd=1
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 need_command patch
 mutants=$source_dir/test/mutants

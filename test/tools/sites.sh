@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Which place in the program made the memory: by site, by mapping, folded, with and without symbols.
-beside=1
+leaves_ksmd=1
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 export SKSM_INTERVAL_MS=50 SKSM_AGE_MS=100 SKSM_ENGINE=none
 report=("$sksm_report" --domain "$SKSM_DOMAIN")
