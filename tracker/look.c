@@ -301,8 +301,7 @@ static void look_region(struct sksm_tracker *tracker, uint64_t start, uint64_t e
 		uint64_t walked = end;
 		int n = tracker->kind == SKSM_TRACKER_DIGEST ?
 			sksm_compare_look(tracker, address, end, tracker->runs, &walked) :
-			sksm_scan_look(tracker->sys, tracker->pagemap_fd, address, end, 0, files,
-				       tracker->runs, SKSM_LOOK_RUNS / 2, &walked);
+			sksm_unarmed_look(tracker, address, end, files, &walked);
 
 		/* A failed scan says nothing on what is gone: leave the rest as it was. */
 		if (n < 0 || walked <= address)

@@ -71,6 +71,27 @@ int sksm_scan_look(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, u
 	return n;
 }
 
+int sksm_scan_unarmed(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, uint64_t end,
+		      struct sksm_page_region *runs, int capacity, uint64_t *ret_walked)
+{
+	struct sksm_pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.start = start,
+		.end = end,
+		.vec = (uintptr_t)runs,
+		.vec_len = (uint64_t)capacity,
+		.max_pages = LOOK_PAGES,
+		/* Exactly these masks: others take the kernel's slower way. */
+		.category_mask = SKSM_PAGE_IS_WRITTEN,
+		.return_mask = SKSM_PAGE_IS_WRITTEN,
+	};
+	int n = sys->ioctl(pagemap_fd, SKSM_PAGEMAP_SCAN, &arg);
+
+	if (n >= 0)
+		*ret_walked = arg.walk_end;
+	return n;
+}
+
 int sksm_scan_arm_runs(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, uint64_t end,
 		       unsigned int also, struct sksm_page_region *runs, int capacity,
 		       uint64_t *ret_walked)

@@ -45,6 +45,15 @@ int sksm_scan_look(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, u
 		   uint64_t must, bool files, struct sksm_page_region *runs, int capacity,
 		   uint64_t *ret_walked);
 
+/*
+ * What in [@start, @end) is not write-protected, holes that have a page table (since some 6.12.y
+ * all holes of what is registered) among it: up to @capacity runs. Returns their number or -errno;
+ * nothing at or behind *ret_walked was examined. The kernel answers this alone six times as fast as
+ * sksm_scan_look, where next to nothing is found.
+ */
+int sksm_scan_unarmed(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, uint64_t end,
+		      struct sksm_page_region *runs, int capacity, uint64_t *ret_walked);
+
 /* Kinds of page that sksm_scan_arm leaves alone unless told otherwise. */
 #define SKSM_ARM_HUGE 1u	/* huge pages: the range must be aligned to 2 MiB, or it splits them */
 #define SKSM_ARM_ZERO 2u	/* the zero page: memory that was only read, or merged with it */

@@ -28,6 +28,7 @@ static const struct row {
 	double (*measure)(void);
 	bool root;
 } rows[] = {
+	{ "scan_unarmed", "PAGEMAP_SCAN for what is not armed, armed", "1-3", scan_unarmed, false },
 	{ "scan", "PAGEMAP_SCAN, armed and unwritten", "1-3", scan, false },
 	{ "scan_file", "the same, asked for PAGE_IS_FILE", "45", scan_file, false },
 	{ "arm", "arming", "34-40", arm, false },
