@@ -7,9 +7,9 @@
 set -uo pipefail
 
 # ksmd belongs to the whole machine: tests of other checkouts wait for one another as well. A test
-# that says leaves_ksmd=1 before it sources this file has nothing to do with ksmd and pacers: it
-# waits for nobody, and finds them as they are. The limit ends a test by SIGTERM, so that it cleans
-# up; ctest knows SIGKILL only.
+# that says leaves_ksmd=1 before it sources this file has nothing to do with ksmd and pacers, not
+# even a page that it marks mergeable: it waits for nobody, and finds them as they are. The limit
+# ends a test by SIGTERM, so that it cleans up; ctest knows SIGKILL only.
 if [ -z "${SKSM_TEST_LOCKED:-}" ]; then
 	lock=()
 	[ "$(id -u)" != 0 ] || [ -n "${leaves_ksmd:-}" ] || lock=(flock --close /run/sksm-test.lock)

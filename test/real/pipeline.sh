@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 # A shell pipeline of 200 short commands.
-leaves_ksmd=1
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 cat >pipeline.sh <<'SHELL'
 command='seq 1 2000'

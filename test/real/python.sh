@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # The distribution's python's own tests of what we interpose on.
 SKSM_TEST_LIMIT=600
-leaves_ksmd=1
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 $python -c 'import test.test_mmap' 2>/dev/null || skip "needs the testsuite of $python"
 export SKSM_INTERVAL_MS=20 SKSM_AGE_MS=50 SKSM_THRESHOLD=64K

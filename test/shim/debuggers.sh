@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # A debugger starts the program, or comes later and goes again: it ends as ever, and our thread
 # goes on where it was stopped.
+leaves_ksmd=1
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 need_able tracking
 export SKSM_INTERVAL_MS=10 SKSM_AGE_MS=0 SKSM_THRESHOLD=64K SKSM_CPU_PERCENT=100 SKSM_MODE=estimate

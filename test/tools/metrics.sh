@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 # sksm-report --openmetrics: a valid text with the numbers of the JSON, and a file replaced at once.
+leaves_ksmd=1
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 export SKSM_INTERVAL_MS=50 SKSM_AGE_MS=100 SKSM_ENGINE=none
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 # sksm-report: the JSON of the contract, the table, and records that are not what they seem.
+leaves_ksmd=1
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 export SKSM_INTERVAL_MS=50 SKSM_AGE_MS=100 SKSM_ENGINE=none
 start one env LD_PRELOAD="$shim" "$victims/hold" --bytes 20M --seconds 60
