@@ -17,8 +17,6 @@ static void expect_digested(const char *age, const char *interval, uint64_t inte
 	char *data;
 
 	rig_start(&rig, variables);
-	/* How the machine is does not matter here. */
-	rig.tracker->pressure.next_ns = UINT64_MAX;
 	data = unit_map(PAGES * PAGE);
 	for (unsigned int i = 0; i < PAGES; i++)
 		unit_fill_page(data + i * PAGE, i + 1);

@@ -83,6 +83,9 @@ static inline bool rig_init(struct rig *rig)
 				       RIG_RESERVED, RIG_SKIP, &rig->reason);
 	if (!rig->tracker && domain_fd >= 0)
 		close(domain_fd);
+	/* How busy this machine is does not matter; before the first pass nothing is pressing. */
+	if (rig->tracker)
+		rig->tracker->pressure.next_ns = UINT64_MAX;
 	return rig->tracker != NULL;
 }
 

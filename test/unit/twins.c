@@ -54,8 +54,6 @@ static uint64_t pause_ms(unsigned int percent, int64_t credit_ns)
 	struct sksm_tracker *tracker = rig.tracker;
 	uint8_t round = tracker->lookup_round;
 
-	/* How the machine is does not matter here. */
-	tracker->pressure.next_ns = UINT64_MAX;
 	rig.options.cpu_percent = percent;
 	tracker->budget.percent = percent;
 	tracker->budget.credit_ns = credit_ns;
