@@ -11,7 +11,8 @@
 
 /* A call is to take no longer: the next one covers half as many pages where it did. */
 #define CALL_NS 1000000u
-#define FIRST_BATCH_PAGES 64
+/* 0.7 ms where an instruction takes a nanosecond (docs/benchmarks/kernel.md). */
+#define FIRST_BATCH_PAGES 32
 #define LEAST_BATCH_PAGES 8
 /* Bit 56 of offered pages is read after 1, 2, 4... passes, so often; then they are refused. */
 #define LOOKS 7

@@ -292,8 +292,8 @@ Test(sync, calls_that_take_long_get_shorter)
 	fill(0);
 	kernel.longest = 0;
 	all_are_merged(PAGES);
-	cr_assert_leq(kernel.longest, 64);
-	cr_assert_lt(rig.tracker->sync.batch_pages, 64);
+	cr_assert_leq(kernel.longest, 32);
+	cr_assert_lt(rig.tracker->sync.batch_pages, 32);
 	cr_assert_geq(rig.tracker->sync.longest_ns, 1000000);
 	kernel.page_us = 0;
 	batch = rig.tracker->sync.batch_pages;
