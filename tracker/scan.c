@@ -6,7 +6,7 @@
 
 #include "sys.h"
 
-/* What one look covers at most: 30 to 90 us of what is in memory, and 1 ms of what is not. */
+/* What one look covers at most: 80 to 200 us of what is in memory, and 1 ms of what is not. */
 #define LOOK_PAGES 16384u
 #define LOOK_BYTES (1ull << 30)
 

@@ -15,7 +15,7 @@
 #include "scan.h"
 
 #define RUNS (SKSM_LOOK_RUNS / 2)
-/* What one question covers: 128 MiB, 90 us. */
+/* What one question covers: 128 MiB, 50 us. */
 #define STRETCH_BLOCKS 64
 /* A call costs as much as looking at so many pages. */
 #define BRIDGE_BYTES (32 * SKSM_PAGE_BYTES)
