@@ -8,6 +8,9 @@
 #include "scan.h"
 #include "sys.h"
 
+/* One pass in so many looks at all that is armed, too: what unarmed.c believes lasts no longer. */
+#define WHOLE_PASSES 64
+
 /* Blocks of a region are looked at in ascending order; this is the one being put together. */
 struct looking {
 	struct sksm_tracker *tracker;
@@ -290,6 +293,22 @@ static void take_run(struct looking *looking, const struct sksm_page_region *run
 	}
 }
 
+/* Into the first half of tracker->runs. */
+static int scan(struct sksm_tracker *tracker, uint64_t start, uint64_t end, bool files,
+		uint64_t *ret_walked)
+{
+	if (tracker->kind == SKSM_TRACKER_DIGEST)
+		return sksm_compare_look(tracker, start, end, tracker->runs, ret_walked);
+	/*
+	 * A page of the file itself may be armed: of a copy that is given back the kernel leaves a
+	 * marker, which the page of the file inherits when it is read (mm/memory.c, 6.12).
+	 */
+	if (files || tracker->counters.passes % WHOLE_PASSES == 0)
+		return sksm_scan_look(tracker->sys, tracker->pagemap_fd, start, end, 0, files,
+				      tracker->runs, SKSM_LOOK_RUNS / 2, ret_walked);
+	return sksm_unarmed_look(tracker, start, end, ret_walked);
+}
+
 static void look_region(struct sksm_tracker *tracker, uint64_t start, uint64_t end)
 {
 	bool files = sksm_regions_backed(&tracker->regions, start, end);
@@ -299,9 +318,7 @@ static void look_region(struct sksm_tracker *tracker, uint64_t start, uint64_t e
 	start_block(&looking, start >> SKSM_BLOCK_SHIFT, start, end);
 	while (address < end) {
 		uint64_t walked = end;
-		int n = tracker->kind == SKSM_TRACKER_DIGEST ?
-			sksm_compare_look(tracker, address, end, tracker->runs, &walked) :
-			sksm_unarmed_look(tracker, address, end, files, &walked);
+		int n = scan(tracker, address, end, files, &walked);
 
 		/* A failed scan says nothing on what is gone: leave the rest as it was. */
 		if (n < 0 || walked <= address)

@@ -162,11 +162,11 @@ void sksm_look_rearm(struct sksm_tracker *tracker, struct sksm_block *block, con
 void sksm_look_forget(void *tracker, uint64_t start, uint64_t end);
 
 /*
- * unarmed.c: as sksm_scan_look with must == 0, into the first half of tracker->runs. What is armed
- * and has been digested is told as PRESENT and WPALLOWED, also where it is in swap. The second half
- * is scratch memory.
+ * unarmed.c: as sksm_scan_look with must == 0, for memory without files, into the first half of
+ * tracker->runs. What is armed and has been digested is told as PRESENT and WPALLOWED, also where it
+ * is in swap. The second half is scratch memory.
  */
-int sksm_unarmed_look(struct sksm_tracker *tracker, uint64_t start, uint64_t end, bool files,
+int sksm_unarmed_look(struct sksm_tracker *tracker, uint64_t start, uint64_t end,
 		      uint64_t *ret_walked);
 
 /* heat.c: judge all blocks after they were looked at; arm what should be armed. */

@@ -6,37 +6,44 @@
  * memory is armed, that is asked first, and looked at is what the answer names.
  *
  * What it does not name is armed, or has no page table at all, as after munmap and mmap, or
- * MADV_DONTNEED since 6.14. A page table covers one block: one page of it that is still armed
- * proves the table. Nor does it name what is not mapped at all: that is known from the map, and what
- * was unmapped since the map was read is forgotten a pass later.
+ * MADV_DONTNEED since 6.14 (some kernels name such holes, but only of what is registered). A page
+ * table covers one block: one page of it that is still armed proves the table. Nor does it name what
+ * is not mapped at all: that is known from the map, and what was unmapped since the map was read is
+ * forgotten a pass later.
  */
 #include "tracker.h"
 
 #include "scan.h"
 
 #define RUNS (SKSM_LOOK_RUNS / 2)
-/* What one question covers: 128 MiB, 50 us. */
-#define STRETCH_BLOCKS 64
+/*
+ * What one question covers: 16 MiB, 6 us. Where every second page is a hole, room is left for the
+ * answer of four blocks, and the rest is asked for again.
+ */
+#define STRETCH_BLOCKS 8
+/* And one look at the rest of the memory. */
+#define WHOLE_BLOCKS 64
 /* A call costs as much as looking at so many pages. */
 #define BRIDGE_BYTES (32 * SKSM_PAGE_BYTES)
 /* Blocks are looked for one by one unless the region is this many times as large. */
-#define SPARSE_FACTOR 16
+#define SPARSE_FACTOR 4
 
 struct asking {
 	struct sksm_tracker *tracker;
-	bool files;
 	uint64_t start;		/* what was asked for */
 	uint64_t stop;
 	uint64_t at;		/* all before is in tracker->runs */
+	uint64_t proven;	/* the block that has a page table, or 0 */
 	int count;		/* of tracker->runs */
 };
 
-/* Nothing waits for its age, and most of it is armed: where it is in swap does not matter either. */
+/* Nothing is to be digested, so that it does not matter what is in swap; and most of it is armed. */
 static bool is_settled(const struct sksm_block *block)
 {
 	unsigned int armed = 0;
 
-	if (!block || block->huge != SKSM_HUGE_NO || block->count[SKSM_PAGE_ARMED])
+	if (!block || block->huge != SKSM_HUGE_NO || block->count[SKSM_PAGE_ARMED] ||
+	    block->undigested)
 		return false;
 	for (int state = SKSM_PAGE_UNIQUE; state < SKSM_PAGE_STATES; state++)
 		armed += block->count[state];
@@ -58,7 +65,7 @@ static uint64_t find_stretch(const struct sksm_tracker *tracker, uint64_t start,
 		number++;
 		if (number << SKSM_BLOCK_SHIFT >= end)
 			return end;
-	} while (number - first < STRETCH_BLOCKS &&
+	} while (number - first < (*ret_settled ? STRETCH_BLOCKS : WHOLE_BLOCKS) &&
 		 is_settled(sksm_blocks_find(blocks, number)) == *ret_settled);
 	return number << SKSM_BLOCK_SHIFT;
 }
@@ -75,7 +82,7 @@ static int take_all(struct asking *asking, uint64_t end)
 		if (asking->count == RUNS)
 			return 1;
 		n = sksm_scan_look(tracker->sys, tracker->pagemap_fd, asking->at, end, 0,
-				   asking->files, tracker->runs + asking->count,
+				   false, tracker->runs + asking->count,
 				   RUNS - asking->count, &walked);
 		if (n < 0)
 			return n;
@@ -140,15 +147,14 @@ static int take_unnamed(struct asking *asking, uint64_t end)
 	int error = 0;
 
 	while (asking->at < end && !error) {
-		uint64_t at = asking->at, first = at & -SKSM_BLOCK_BYTES;
-		uint64_t last = first + SKSM_BLOCK_BYTES, part = last < end ? last : end;
-		/* Where some of the block was named, there is a table. */
-		bool whole = (at == first || at == asking->start) &&
-			     (part == last || part == asking->stop);
-		bool armed = are_armed(sksm_blocks_find(blocks, at >> SKSM_BLOCK_SHIFT), at, part);
+		uint64_t at = asking->at, number = at >> SKSM_BLOCK_SHIFT;
+		uint64_t last = (number + 1) << SKSM_BLOCK_SHIFT, part = last < end ? last : end;
+		bool armed = are_armed(sksm_blocks_find(blocks, number), at, part);
 
-		if (armed && whole)
+		if (armed && asking->proven != number) {
 			armed = is_still_armed(asking->tracker, at);
+			asking->proven = armed ? number : 0;
+		}
 		error = armed ? take_armed(asking, part) : take_all(asking, part);
 	}
 	return error;
@@ -176,17 +182,17 @@ static int ask(struct asking *asking)
 	return error ? error : take_unnamed(asking, asking->stop);
 }
 
-int sksm_unarmed_look(struct sksm_tracker *tracker, uint64_t start, uint64_t end, bool files,
+int sksm_unarmed_look(struct sksm_tracker *tracker, uint64_t start, uint64_t end,
 		      uint64_t *ret_walked)
 {
-	struct asking asking = { .tracker = tracker, .files = files, .start = start, .at = start };
+	struct asking asking = { .tracker = tracker, .start = start, .at = start };
 	bool settled;
 	int error;
 
 	asking.stop = find_stretch(tracker, start, end, &settled);
 	if (!settled)
 		return sksm_scan_look(tracker->sys, tracker->pagemap_fd, start, asking.stop, 0,
-				      files, tracker->runs, RUNS, ret_walked);
+				      false, tracker->runs, RUNS, ret_walked);
 	error = ask(&asking);
 	if (error < 0)
 		return error;
