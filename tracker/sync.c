@@ -9,7 +9,10 @@
 #include "sys.h"
 #include "tracker.h"
 
-/* A call is to take no longer: the next one covers half as many pages where it did. */
+/*
+ * A call is to take no longer: the next one covers half as many pages where it did. Twice as many
+ * where it took less than an eighth: a page that is merged costs four times one that is not.
+ */
 #define CALL_NS 1000000u
 /* 0.7 ms where an instruction takes a nanosecond (docs/benchmarks/kernel.md). */
 #define FIRST_BATCH_PAGES 32
@@ -45,7 +48,7 @@ static int call_kernel(struct offer *offer, unsigned int from, unsigned int to)
 		sync->longest_ns = took_ns;
 	if (took_ns > CALL_NS && sync->batch_pages > LEAST_BATCH_PAGES)
 		sync->batch_pages /= 2;
-	else if (took_ns < CALL_NS / 4 && to - from == sync->batch_pages &&
+	else if (took_ns < CALL_NS / 8 && to - from == sync->batch_pages &&
 		 sync->batch_pages < SKSM_BLOCK_PAGES)
 		sync->batch_pages *= 2;
 	return error;
