@@ -48,8 +48,8 @@ int sksm_scan_look(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, u
 /*
  * What in [@start, @end) is not write-protected, holes that have a page table (since some 6.12.y
  * all holes of what is registered) among it: up to @capacity runs. Returns their number or -errno;
- * nothing at or behind *ret_walked was examined. The kernel answers this alone eight times as fast as
- * sksm_scan_look, where next to nothing is found.
+ * nothing at or behind *ret_walked was examined. The kernel answers this alone eight times as fast
+ * as sksm_scan_look, where next to nothing is found.
  */
 int sksm_scan_unarmed(const struct sksm_sys *sys, int pagemap_fd, uint64_t start, uint64_t end,
 		      struct sksm_page_region *runs, int capacity, uint64_t *ret_walked);

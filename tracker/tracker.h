@@ -163,8 +163,8 @@ void sksm_look_forget(void *tracker, uint64_t start, uint64_t end);
 
 /*
  * unarmed.c: as sksm_scan_look with must == 0, for memory without files, into the first half of
- * tracker->runs. What is armed and has been digested is told as PRESENT and WPALLOWED, also where it
- * is in swap. The second half is scratch memory.
+ * tracker->runs. What is armed and has been digested is told as PRESENT and WPALLOWED, also where
+ * it is in swap. The second half is scratch memory.
  */
 int sksm_unarmed_look(struct sksm_tracker *tracker, uint64_t start, uint64_t end,
 		      uint64_t *ret_walked);

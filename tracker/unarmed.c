@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is in memory, asked as cheaply as can be. A look at everything costs the kernel 12 ns a page,
- * the question which pages are not write-protected, and nothing else, 1.4 (6.18, AMD EPYC): it has a
- * loop of its own for that (pagemap_scan_pmd_entry in fs/proc/task_mmu.c). So where most of the
- * memory is armed, that is asked first, and looked at is what the answer names.
+ * What is in memory, asked as cheaply as can be. A look at everything costs the kernel 12 ns a
+ * page, the question which pages are not write-protected, and nothing else, 1.4 (6.18, AMD EPYC):
+ * it has a loop of its own for that (pagemap_scan_pmd_entry in fs/proc/task_mmu.c). So where most
+ * of the memory is armed, that is asked first, and looked at is what the answer names.
  *
  * What it does not name is armed, or has no page table at all, as after munmap and mmap, or
  * MADV_DONTNEED since 6.14 (some kernels name such holes, but only of what is registered). A page
- * table covers one block: one page of it that is still armed proves the table. Nor does it name what
- * is not mapped at all: that is known from the map, and what was unmapped since the map was read is
- * forgotten a pass later.
+ * table covers one block: one page of it that is still armed proves the table. Nor does it name
+ * what is not mapped at all: that is known from the map, and what was unmapped since the map was
+ * read is forgotten a pass later.
  */
 #include "tracker.h"
 
@@ -37,7 +37,7 @@ struct asking {
 	int count;		/* of tracker->runs */
 };
 
-/* Nothing is to be digested, so that it does not matter what is in swap; and most of it is armed. */
+/* Nothing is to be digested, so that it does not matter what is in swap; most of it is armed. */
 static bool is_settled(const struct sksm_block *block)
 {
 	unsigned int armed = 0;
