@@ -10,8 +10,8 @@
 
 #include "tracker/sys.h"
 
-/* Passes are up to eight intervals apart. */
-#define FRESH_NS 40000000000ull
+/* Passes are up to sixteen intervals apart. */
+#define FRESH_NS 80000000000ull
 #define RECORDS_MAX 4096u	/* of one user per look, so that a look stays short */
 
 struct look {

@@ -17,6 +17,8 @@
 
 #define NS_PER_MS 1000000ull
 #define STEP_MS 20		/* how often a pulse is checked */
+#define STEP_MAX_MS 160u	/* where others leave little of the CPUs to ksmd */
+#define STEP_PART 4
 #define LOOK_MS 250		/* between looks at the records while a pulse is due */
 /* While none is: processes say so once a second at most. After a rest, rarely: 0.2 ms each. */
 #define IDLE_MIN_MS 1000u
@@ -34,13 +36,11 @@
 #define LOOK_MAX_MS 60000u	/* however much a look takes */
 
 /*
- * A few pages that wait (SKSM_CRUMB_PART) do so for a while: twice as long each time that a series
- * was not worth it, and then so long that more like it take no more than one part in WASTE_PART of
- * the time.
+ * Pages that wait, and are not many, do so for a while (sksm_progress_wait_ns): twice as long each
+ * time that a series was not worth it.
  */
-#define LINGER_MIN_MS 10000u
+#define LINGER_MIN_MS 3000u
 #define LINGER_MAX_MS 160000u
-#define WASTE_PART 200
 #define BACKOFF_MIN_MS 1000
 #define BACKOFF_MAX_MS 8000
 
@@ -62,6 +62,7 @@ struct pacer {
 	struct sksm_pacer_stats before;	/* of the pacers before us */
 	uint64_t stats_ns;
 	uint64_t served_ns;		/* sksm_demand_look */
+	bool once;			/* until the records say that nothing waits */
 	uint64_t hold_ns;		/* no pulse before this time */
 	uint64_t rested_ns;		/* when the last series ended */
 	unsigned int backoff_ms;
@@ -204,6 +205,8 @@ static unsigned int pause_ms(const struct pacer *pacer, unsigned int ms, unsigne
 
 static bool check_pulse(struct pacer *pacer)
 {
+	unsigned int ms;
+
 	switch (sksm_pulse_check(&pacer->pulse)) {
 	case SKSM_PULSE_FOREIGN:
 		warnx("somebody else changes the settings in " SKSM_KSMD_ROOT
@@ -216,11 +219,14 @@ static bool check_pulse(struct pacer *pacer)
 	default:
 		break;
 	}
-	if (sksm_progress_fruitless(&pacer->progress, &pacer->demand)) {
+	if (sksm_progress_fruitless(&pacer->progress, &pacer->demand) ||
+	    (!pacer->once && sksm_progress_finished(&pacer->progress, &pacer->demand))) {
 		finish_series(pacer, true);
 		return false;
 	}
-	if (now() - pacer->look_ns < pause_ms(pacer, LOOK_MS, LOOK_COST_PULSE) * NS_PER_MS)
+	/* That nothing waits any more is known without, but for --once, whose end the records tell. */
+	ms = pacer->once ? LOOK_MS : IDLE_MIN_MS;
+	if (now() - pacer->look_ns < pause_ms(pacer, ms, LOOK_COST_PULSE) * NS_PER_MS)
 		return true;
 	look(pacer);
 	if (!pacer->demand.pending_bytes)
@@ -243,21 +249,35 @@ static bool start_pulse(struct pacer *pacer)
 	if (!pacer->series) {
 		pacer->series = true;
 		pacer->ksmd_before_ns = pacer->pulse.ksmd_cpu_ns;
-		sksm_progress_begin(&pacer->progress);
+		sksm_progress_begin(&pacer->progress, &pacer->demand);
 	}
 	return true;
+}
+
+/* After a step of @ms in which ksmd used @used_ns: it has to get somewhere before the next check. */
+static unsigned int next_step_ms(unsigned int ms, uint64_t used_ns)
+{
+	if (used_ns * STEP_PART >= ms * NS_PER_MS)
+		return STEP_MS;
+	return ms * 2 < STEP_MAX_MS ? ms * 2 : STEP_MAX_MS;
 }
 
 /* One pulse, from the start to putting back. True where a signal says to end. */
 static bool run_pulse(struct pacer *pacer)
 {
-	int number = 0;
+	unsigned int ms = STEP_MS;
+	int number;
 
 	if (!start_pulse(pacer))
 		return false;
-	do
-		number = wait_signal(STEP_MS);
-	while (!number && check_pulse(pacer));
+	for (;;) {
+		uint64_t before_ns = pacer->pulse.ksmd_cpu_ns;
+
+		number = wait_signal(ms);
+		if (number || !check_pulse(pacer))
+			break;
+		ms = next_step_ms(ms, pacer->pulse.ksmd_cpu_ns - before_ns);
+	}
 	sksm_pulse_stop(&pacer->pulse);
 	write_stats(pacer);
 	if (number == SIGTSTP)
@@ -267,14 +287,14 @@ static bool run_pulse(struct pacer *pacer)
 
 static bool is_worth_a_pulse(const struct pacer *pacer)
 {
-	const struct sksm_demand *demand = &pacer->demand;
-	uint64_t linger_ns = pacer->linger_ms * NS_PER_MS;
+	uint64_t wait_ns;
 
-	if (linger_ns < pacer->waste_ns * WASTE_PART)
-		linger_ns = pacer->waste_ns * WASTE_PART;
-	return demand->pending_bytes &&
-	       (pacer->series || now() - pacer->rested_ns >= linger_ns ||
-		demand->pending_bytes >= sksm_progress_scanned(demand) / SKSM_CRUMB_PART);
+	if (!pacer->demand.pending_bytes || pacer->series)
+		return pacer->demand.pending_bytes;
+	wait_ns = sksm_progress_wait_ns(&pacer->demand, pacer->linger_ms * NS_PER_MS);
+	if (wait_ns && wait_ns < pacer->waste_ns * SKSM_WASTE_PART)
+		wait_ns = pacer->waste_ns * SKSM_WASTE_PART;
+	return now() - pacer->rested_ns >= wait_ns;
 }
 
 static unsigned int next_look_ms(struct pacer *pacer, bool due)
@@ -308,8 +328,10 @@ static const char *once_obstacle(void)
 	       "the administrator has switched merging off (run is 2): left alone";
 }
 
-static int loop(struct pacer *pacer, bool once)
+static int loop(struct pacer *pacer)
 {
+	const bool once = pacer->once;
+
 	for (;;) {
 		unsigned int sleep_ms;
 		bool due;
@@ -347,6 +369,7 @@ int sksm_pacer_loop(int home_fd, const char *own_dir, unsigned int cpu_percent, 
 		.home_fd = home_fd,
 		.own_dir = own_dir,
 		.linger_ms = LINGER_MIN_MS,
+		.once = once,
 	};
 	int status, error;
 
@@ -357,7 +380,7 @@ int sksm_pacer_loop(int home_fd, const char *own_dir, unsigned int cpu_percent, 
 		return EXIT_FAILURE;
 	}
 	sksm_pacer_home_read_stats(&pacer.before);
-	status = loop(&pacer, once);
+	status = loop(&pacer);
 	sksm_pulse_fini(&pacer.pulse);
 	if (pacer.pulse.on)
 		status = EXIT_FAILURE;

@@ -11,6 +11,8 @@
  */
 #define FRUITLESS_SCANS 4
 #define FRUIT_PART 32
+/* What one of these scans takes for a page that is merged, or cannot be. */
+#define SCAN_PAGE_NS 1400u
 /* A merge takes about 10 us. With the scans around it a page may take so much, or all together. */
 #define PAGE_WORTH_NS 100000u
 #define CHEAP_NS 50000000u
@@ -39,12 +41,31 @@ uint64_t sksm_progress_scanned(const struct sksm_demand *demand)
 	return scanned_bytes(demand, merged_now());
 }
 
-void sksm_progress_begin(struct sksm_progress *progress)
+uint64_t sksm_progress_wait_ns(const struct sksm_demand *demand, uint64_t linger_ns)
+{
+	uint64_t scanned = sksm_progress_scanned(demand) / PAGE_BYTES, wait_ns;
+	uint64_t cost_ns = scanned * SCAN_PAGE_NS * FRUITLESS_SCANS;
+	uint64_t worth_ns = demand->pending_bytes / PAGE_BYTES * PAGE_WORTH_NS;
+
+	if (demand->pending_bytes / PAGE_BYTES >= scanned / SKSM_CRUMB_PART)
+		return 0;
+	if (worth_ns >= cost_ns)
+		return linger_ns;
+	wait_ns = worth_ns ? cost_ns / worth_ns * linger_ns : UINT64_MAX;
+	if (wait_ns > cost_ns * SKSM_WASTE_PART)
+		wait_ns = cost_ns * SKSM_WASTE_PART;
+	return wait_ns > linger_ns ? wait_ns : linger_ns;
+}
+
+void sksm_progress_begin(struct sksm_progress *progress, const struct sksm_demand *demand)
 {
 	*progress = (struct sksm_progress){
 		.merged = merged_now(),
 		.scan = sksm_ksmd_counter("full_scans"),
+		.waited = demand->pending_bytes / PAGE_BYTES,
+		.offered_bytes = demand->offered_bytes,
 	};
+	progress->began = progress->merged;
 	progress->judged_scan = progress->scan;
 }
 
@@ -77,6 +98,16 @@ bool sksm_progress_fruitless(struct sksm_progress *progress, const struct sksm_d
 	if (count_fruit(progress, demand))
 		progress->scan = scan - 1;
 	return scan - progress->scan >= FRUITLESS_SCANS;
+}
+
+bool sksm_progress_finished(const struct sksm_progress *progress, const struct sksm_demand *demand)
+{
+	uint64_t merged = merged_now(), waited = progress->waited, gained;
+
+	if (demand->offered_bytes > progress->offered_bytes)
+		waited += (demand->offered_bytes - progress->offered_bytes) / PAGE_BYTES;
+	gained = merged > progress->began ? merged - progress->began : 0;
+	return gained + waited / FRUIT_PART >= waited;
 }
 
 bool sksm_progress_worth(struct sksm_progress *progress, const struct sksm_demand *demand,

@@ -12,29 +12,48 @@
 #include "demand.h"
 
 /*
- * Each scan looks at all that was ever offered: what waits is worth one where it is one part in so
- * many of that.
+ * Each scan looks at all that was ever offered: where what waits is one part in so many of that, it
+ * is worth a series of pulses at once.
  */
-#define SKSM_CRUMB_PART 16
+#define SKSM_CRUMB_PART 4
+/* Series for less take no more than one part in so many of the time. */
+#define SKSM_WASTE_PART 1000
 
 struct sksm_progress {
 	uint64_t merged;	/* pages, when they were last counted in */
 	uint64_t scan;		/* that was under way then */
 	uint64_t judged_scan;
 	uint64_t gained;	/* pages that the series merged */
+	uint64_t began;		/* pages that were merged when it began */
+	uint64_t waited;	/* and those that waited then */
+	uint64_t offered_bytes;
 	bool fruitful;		/* it merged a part of what waits that counts */
 };
 
 /* What ksmd looks at in each scan, in bytes. */
 uint64_t sksm_progress_scanned(const struct sksm_demand *demand);
 
-void sksm_progress_begin(struct sksm_progress *progress);
+/*
+ * How long what waits is to wait after the last series: not at all where it is much; for @linger_ns
+ * where its pages are worth what they would cost; as many times longer as they are dearer than that,
+ * until SKSM_WASTE_PART allows it.
+ */
+uint64_t sksm_progress_wait_ns(const struct sksm_demand *demand, uint64_t linger_ns);
+
+void sksm_progress_begin(struct sksm_progress *progress, const struct sksm_demand *demand);
 
 /*
  * To be called every few milliseconds while ksmd runs; costs one small file, and five more once a
  * scan. True where ksmd had all the scans that could help, and little came of them.
  */
 bool sksm_progress_fruitless(struct sksm_progress *progress, const struct sksm_demand *demand);
+
+/*
+ * As much was merged as waited and was offered since, but for a part that does not count: known
+ * sooner than from the records, which processes bring up to date once in a pass. Costs three small
+ * files.
+ */
+bool sksm_progress_finished(const struct sksm_progress *progress, const struct sksm_demand *demand);
 
 /*
  * The series is over and took @ksmd_cpu_ns. True where it was worth that: it was fruitful, and the

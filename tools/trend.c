@@ -9,8 +9,8 @@
 /* What changes by less than this and a 32nd of the most there ever was stays as it is. */
 #define STEP_BYTES 262144.0
 #define STEP_SHARE 32
-/* Long enough to say that something stays, whatever came before. Passes are at most 8 s apart. */
-#define CALM_SECONDS 30
+/* Long enough to say that something stays, whatever came before. Passes are at most 16 s apart. */
+#define CALM_SECONDS 40
 /* At the beginning nothing is saved for a while, which is no sign. */
 #define CALM_PASSES 8
 /* Merges that live shorter than this on average come and go. */

@@ -12,23 +12,26 @@
 /*
  * How old an audit may get, and what part of the time it may take. Where many pages wait for it,
  * or merges were seen or undone: 1 %. For a few pages, and where nothing changed (others may have
- * left the frames that we share): 0.05 %.
+ * left the frames that we share): 0.05 %, and as many times less as those pages are worth less than
+ * the audit, but not less than an eighth of that.
  */
 #define AUDIT_FRESH_NS 500000000ull	/* or half the age, where that is less */
 #define AUDIT_CHANGED_NS 2000000000ull
-#define AUDIT_FEW_NS 10000000000ull
+#define AUDIT_FEW_NS 30000000000ull
 #define AUDIT_CALM_NS 60000000000ull
 #define AUDIT_FEW_PART 8
 #define AUDIT_NOW_FACTOR 10
 #define AUDIT_SOON_FACTOR 100
 #define AUDIT_LATER_FACTOR 2000
 #define AUDIT_MANY_PAGES 256
+#define AUDIT_PAGE_WORTH_NS 50000ull
+#define AUDIT_DEAR_MAX 8
 /* Shared memory is counted once in so many passes. */
 #define SHARED_EVERY_PASSES 16
 /* Reading the whole table takes 1 % of the time at most; and is rare where little changed. */
 #define FRAMES_FACTOR 100
 #define FRAMES_CHANGED_PART 64
-#define FRAMES_LATER_NS 8000000000ull
+#define FRAMES_LATER_NS 30000000000ull
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -115,6 +118,14 @@ static void verify_shared(struct sksm_tracker *tracker, struct sksm_block *block
 	}
 }
 
+/* How many times more than @pages are worth an audit costs. */
+static uint64_t audit_dearth(const struct sksm_tracker *tracker, uint64_t pages)
+{
+	uint64_t times = pages ? tracker->audit.cost_ns / (pages * AUDIT_PAGE_WORTH_NS) : 0;
+
+	return times > AUDIT_DEAR_MAX ? AUDIT_DEAR_MAX : times > 1 ? times : 1;
+}
+
 static uint64_t audit_interval_ns(const struct sksm_tracker *tracker, uint64_t waiting_pages)
 {
 	uint64_t merged = merged_pages(tracker), audited = tracker->audited_merged;
@@ -127,7 +138,9 @@ static uint64_t audit_interval_ns(const struct sksm_tracker *tracker, uint64_t w
 		return tracker->audit.cost_ns * AUDIT_NOW_FACTOR;
 	if (waiting_pages)
 		ns = least((uint64_t)tracker->options->age_ms * 500000, AUDIT_FRESH_NS);
-	cost_ns = tracker->audit.cost_ns * (soon ? AUDIT_SOON_FACTOR : AUDIT_LATER_FACTOR);
+	cost_ns = tracker->audit.cost_ns *
+		  (soon ? AUDIT_SOON_FACTOR :
+			  AUDIT_LATER_FACTOR * audit_dearth(tracker, waiting_pages));
 	return ns > cost_ns ? ns : cost_ns;
 }
 

@@ -21,7 +21,7 @@
 /* After so many passes in which less than this part of the pages changed, wait twice as long. */
 #define CALM_PASSES 2
 #define CALM_PART 256
-#define STRETCH_SHIFT_MAX 3
+#define STRETCH_SHIFT_MAX 4
 /* New memory, merges undone and writes to what was armed all show as minor faults. */
 #define STIR_FAULTS 256
 

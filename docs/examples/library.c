@@ -47,10 +47,10 @@ int main(void)
 	if (sksm_merge_now(sksm, 20000))
 		fprintf(stderr, "library: not everything was merged within 20 s; does ksmd run?\n");
 	sksm_get_stats(sksm, &stats);
-	printf("%s, %s: %lu MiB watched, %lu have a twin, %lu merged, %lu saved\n",
+	printf("%s, %s: %lu MiB watched, %lu have a twin, %lu merged, %lu saved, %lu refused\n",
 	       sksm_get_engine(sksm), sksm_get_tracker(sksm), (unsigned long)(stats.tracked >> 20),
 	       (unsigned long)(stats.duplicate >> 20), (unsigned long)(stats.merged >> 20),
-	       (unsigned long)(stats.saved >> 20));
+	       (unsigned long)(stats.saved >> 20), (unsigned long)(stats.refused >> 20));
 	sksm_stop(sksm);
 	return memcmp(one, two, BYTES) != 0;
 }

@@ -218,6 +218,31 @@ Test(offer, what_is_unmapped_is_forgotten)
 		cr_assert_null(rig_block(&rig, data + i * PAGE));
 }
 
+/* With @waiting pages, and an audit of 5 ms that was made @age_ms ago: is one made? */
+static bool audits(uint64_t waiting, uint64_t age_ms)
+{
+	uint64_t done_ns = sksm_clock_ns(CLOCK_BOOTTIME) - age_ms * 1000000;
+
+	rig.tracker->audit.cost_ns = 5000000;
+	rig.tracker->audit.done_ns = done_ns;
+	sksm_account_audit(rig.tracker, waiting);
+	return rig.tracker->audit.done_ns != done_ns;
+}
+
+/* The fewer pages wait for an audit, and the dearer it is, the longer they do. */
+Test(offer, a_few_pages_wait_for_a_dear_audit)
+{
+	start("SKSM_ENGINE=ksm");
+	cr_assert_not(audits(256, 400));
+	cr_assert(audits(256, 600));
+	cr_assert_not(audits(100, 9500));
+	cr_assert(audits(100, 10500));
+	cr_assert_not(audits(25, 39000));
+	cr_assert(audits(25, 41000));
+	cr_assert_not(audits(1, 79000));
+	cr_assert(audits(1, 81000));
+}
+
 /* As over two mappings of which the second refuses: the first is marked. */
 static int madvise_half(void *addr, size_t size, int advice)
 {

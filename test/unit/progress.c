@@ -9,6 +9,8 @@
 /* What waits, in pages, and the least that counts of it. */
 #define WAITING 3200
 #define LEAST (WAITING / 32 + 1)
+/* Scans; after more of them what was merged would be the larger measure of what counts. */
+#define MANY 64
 
 static uint64_t sharing, scans;
 
@@ -31,14 +33,14 @@ static struct sksm_progress begin(void)
 
 	sharing = 1000;
 	scans = 70;
-	sksm_progress_begin(&progress);
+	sksm_progress_begin(&progress, &demand);
 	return progress;
 }
 
 /* In how many scans from now, in each of which @pages are merged, is it said to be fruitless? */
 static unsigned int scans_until_fruitless(struct sksm_progress *progress, unsigned int pages)
 {
-	for (unsigned int scan = 1; scan < 100; scan++) {
+	for (unsigned int scan = 1; scan < MANY; scan++) {
 		scans++;
 		sharing += pages;
 		if (sksm_progress_fruitless(progress, &demand))
@@ -47,7 +49,7 @@ static unsigned int scans_until_fruitless(struct sksm_progress *progress, unsign
 		for (unsigned int i = 0; i < 10; i++)
 			cr_assert_not(sksm_progress_fruitless(progress, &demand));
 	}
-	return 100;
+	return MANY;
 }
 
 Test(progress, nothing_merged)
@@ -62,9 +64,9 @@ Test(progress, something_merged_in_each_scan)
 {
 	struct sksm_progress progress = begin();
 
-	cr_assert_eq(scans_until_fruitless(&progress, LEAST), 100);
+	cr_assert_eq(scans_until_fruitless(&progress, LEAST), MANY);
 	cr_assert(sksm_progress_worth(&progress, &demand, 1));
-	cr_assert_eq(progress.gained, 99 * LEAST);
+	cr_assert_eq(progress.gained, (MANY - 1) * LEAST);
 }
 
 /* What is too little in one scan adds up, but not for more scans than could help. */
@@ -74,7 +76,7 @@ Test(progress, little_merged_in_each_scan)
 
 	cr_assert_eq(scans_until_fruitless(&progress, LEAST / 4), 4);
 	progress = begin();
-	cr_assert_eq(scans_until_fruitless(&progress, LEAST / 3 + 1), 100);
+	cr_assert_eq(scans_until_fruitless(&progress, LEAST / 3 + 1), MANY);
 }
 
 Test(progress, the_last_scans_are_judged_like_the_first)
@@ -132,4 +134,77 @@ Test(progress, crumbs)
 	/* The kernel counts other programs' pages too. */
 	little.offered_bytes = PAGE;
 	cr_assert_eq(sksm_progress_scanned(&little), PAGE);
+}
+
+Test(progress, all_that_waited_is_merged)
+{
+	struct sksm_progress progress = begin();
+	struct sksm_demand more = demand, less = demand;
+
+	cr_assert_not(sksm_progress_finished(&progress, &demand));
+	sharing += WAITING - WAITING / 32 - 1;
+	cr_assert_not(sksm_progress_finished(&progress, &demand));
+	sharing++;
+	cr_assert(sksm_progress_finished(&progress, &demand));
+	/* What is offered meanwhile waits, too; what is taken back has no part in it. */
+	more.offered_bytes += WAITING * (uint64_t)PAGE;
+	cr_assert_not(sksm_progress_finished(&progress, &more));
+	sharing += WAITING;
+	cr_assert(sksm_progress_finished(&progress, &more));
+	less.offered_bytes = 0;
+	cr_assert(sksm_progress_finished(&progress, &less));
+	/* Merges are undone. */
+	sharing = 0;
+	cr_assert_not(sksm_progress_finished(&progress, &demand));
+}
+
+/* Of a single page that waits nothing is left out. */
+Test(progress, one_page_that_waits)
+{
+	struct sksm_demand one = demand;
+	struct sksm_progress progress;
+
+	one.pending_bytes = PAGE;
+	sharing = 100000;
+	sksm_progress_begin(&progress, &one);
+	cr_assert_not(sksm_progress_finished(&progress, &one));
+	sharing++;
+	cr_assert(sksm_progress_finished(&progress, &one));
+}
+
+static uint64_t wait_ns(uint64_t pages)
+{
+	const struct sksm_demand some = {
+		.offered_bytes = 1 << 30, .pending_bytes = pages * PAGE,
+	};
+
+	return sksm_progress_wait_ns(&some, 3000 * MS);
+}
+
+/* Of 100,000 pages that each scan looks at: what is to wait how long. */
+Test(progress, waits)
+{
+	const uint64_t most = 100000 * 5600ull * 1000;
+
+	sharing = 100000 - WAITING;
+	cr_assert_eq(wait_ns(100000), 0);
+	cr_assert_eq(wait_ns(25000), 0);
+	cr_assert_eq(wait_ns(24999), 3000 * MS);
+	cr_assert_eq(wait_ns(5600), 3000 * MS);
+	/* Dearer, and dearer. */
+	cr_assert_eq(wait_ns(2800), 2 * 3000 * MS);
+	cr_assert_eq(wait_ns(280), 20 * 3000 * MS);
+	cr_assert_eq(wait_ns(56), 100 * 3000 * MS);
+	cr_assert_eq(wait_ns(28), most);
+	cr_assert_eq(wait_ns(1), most);
+	cr_assert_eq(wait_ns(0), most);
+}
+
+/* Little in little memory is cheap. */
+Test(progress, waits_in_little_memory)
+{
+	sharing = 0;
+	cr_assert_eq(wait_ns(1), WAITING * 5600ull * 1000);
+	sharing = 200;
+	cr_assert_eq(wait_ns(WAITING), 0);
 }
