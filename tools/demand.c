@@ -49,8 +49,10 @@ static void add_record(const struct sksm_place_record *found, void *arg)
 	     !sksm_process_matches_nested(record, found->owner, look->nested)))
 		return;
 	add_bytes(&look->demand.offered_bytes, record->counters.offered);
-	if (record->updated_ns > look->served_ns)
-		add_bytes(&look->demand.pending_bytes, record->counters.pending);
+	if (record->updated_ns <= look->served_ns)
+		return;
+	add_bytes(&look->demand.pending_bytes, record->counters.pending);
+	add_bytes(&look->demand.hurried_bytes, record->counters.hurried);
 }
 
 void sksm_demand_look(const struct sksm_places *places, const struct sksm_nested *nested,

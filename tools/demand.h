@@ -13,6 +13,7 @@
 
 struct sksm_demand {
 	uint64_t pending_bytes;	/* waiting for ksmd */
+	uint64_t hurried_bytes;	/* of those, what somebody waits for */
 	uint64_t offered_bytes;	/* those, and what is merged already */
 	unsigned int living;	/* records of processes that live */
 };

@@ -340,6 +340,7 @@ void sksm_account_pass(struct sksm_tracker *tracker)
 	/* Nobody has to run ksmd for what MADV_MERGE was asked for. */
 	if (tracker->engine != SKSM_ENGINE_SKSM)
 		counters->pending = sum_states(tracker, SKSM_PAGE_OFFERED, SKSM_PAGE_OFFERED);
+	counters->hurried = tracker->calm_ns ? counters->pending : 0;
 	counters->sensitive_skipped = count_sensitive(tracker);
 	counters->own = count_present(tracker, (uintptr_t)tracker->arena.start,
 				      (uintptr_t)tracker->arena.usable);

@@ -65,7 +65,8 @@ struct sksm_counters {
 	uint64_t possible;	/* frames that merging all duplicates would free */
 	uint64_t twin_writes;	/* writes to pages with a twin that were not merged */
 	uint64_t digests;	/* pages digested, ever */
-	uint64_t spare[7];
+	uint64_t hurried;	/* of pending: what somebody waits for (sksm_merge_now) */
+	uint64_t spare[6];
 };
 
 struct sksm_record {

@@ -68,7 +68,7 @@ Test(record, file_names)
 
 Test(record, publish)
 {
-	struct sksm_counters counters = { .tracked = 4096, .spare = { [6] = 5 } };
+	struct sksm_counters counters = { .tracked = 4096, .spare = { [5] = 5 } };
 	struct sksm_record *record, read;
 	const char *reason;
 	struct file file;
