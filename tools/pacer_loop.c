@@ -289,7 +289,7 @@ static bool is_worth_a_pulse(const struct pacer *pacer)
 {
 	uint64_t wait_ns;
 
-	if (!pacer->demand.pending_bytes || pacer->series || pacer->demand.hurried_bytes)
+	if (!pacer->demand.pending_bytes || pacer->series)
 		return pacer->demand.pending_bytes;
 	wait_ns = sksm_progress_wait_ns(&pacer->demand, pacer->linger_ms * NS_PER_MS);
 	if (wait_ns && wait_ns < pacer->waste_ns * SKSM_WASTE_PART)

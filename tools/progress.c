@@ -47,7 +47,7 @@ uint64_t sksm_progress_wait_ns(const struct sksm_demand *demand, uint64_t linger
 	uint64_t cost_ns = scanned * SCAN_PAGE_NS * FRUITLESS_SCANS;
 	uint64_t worth_ns = demand->pending_bytes / PAGE_BYTES * PAGE_WORTH_NS;
 
-	if (demand->pending_bytes / PAGE_BYTES >= scanned / SKSM_CRUMB_PART)
+	if (demand->hurried_bytes || demand->pending_bytes / PAGE_BYTES >= scanned / SKSM_CRUMB_PART)
 		return 0;
 	if (worth_ns >= cost_ns)
 		return linger_ns;

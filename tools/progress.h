@@ -34,9 +34,9 @@ struct sksm_progress {
 uint64_t sksm_progress_scanned(const struct sksm_demand *demand);
 
 /*
- * How long what waits is to wait after the last series: not at all where it is much; for @linger_ns
- * where its pages are worth what they would cost; as many times longer as they are dearer than that,
- * until SKSM_WASTE_PART allows it.
+ * How long what waits is to wait after the last series: not at all where it is much, or where
+ * somebody waits for some of it; for @linger_ns where its pages are worth what they would cost; as
+ * many times longer as they are dearer than that, until SKSM_WASTE_PART allows it.
  */
 uint64_t sksm_progress_wait_ns(const struct sksm_demand *demand, uint64_t linger_ns);
 

@@ -218,6 +218,25 @@ Test(offer, what_is_unmapped_is_forgotten)
 		cr_assert_null(rig_block(&rig, data + i * PAGE));
 }
 
+/* What is offered while somebody waits for merges is told to the pacer. */
+Test(offer, a_hurry_is_told)
+{
+	const struct sksm_counters *counters;
+
+	start("SKSM_ENGINE=ksm");
+	counters = &rig.tracker->counters;
+	cr_assert(rig_pass_until(&rig, data, PAGES, OFFERED, fill(64, 64)));
+	cr_assert_eq(counters->hurried, 0);
+	rig.tracker->calm_ns = sksm_clock_ns(CLOCK_BOOTTIME);
+	rig_pass(&rig, 1);
+	cr_assert_eq(counters->hurried, counters->pending);
+	/* Unless the kernel has merged, or refused, all of it by now. */
+	cr_assert(counters->pending || !rig.tracker->blocks.total[SKSM_PAGE_OFFERED]);
+	rig.tracker->calm_ns = 0;
+	rig_pass(&rig, 1);
+	cr_assert_eq(counters->hurried, 0);
+}
+
 /* With @waiting pages, and an audit of 5 ms that was made @age_ms ago: is one made? */
 static bool audits(uint64_t waiting, uint64_t age_ms)
 {

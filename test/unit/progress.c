@@ -200,6 +200,17 @@ Test(progress, waits)
 	cr_assert_eq(wait_ns(0), most);
 }
 
+/* Unless somebody waits for it. */
+Test(progress, no_wait_in_a_hurry)
+{
+	const struct sksm_demand hurried = {
+		.offered_bytes = 1 << 30, .pending_bytes = PAGE, .hurried_bytes = PAGE,
+	};
+
+	sharing = 100000 - WAITING;
+	cr_assert_eq(sksm_progress_wait_ns(&hurried, 3000 * MS), 0);
+}
+
 /* Little in little memory is cheap. */
 Test(progress, waits_in_little_memory)
 {
