@@ -9,7 +9,7 @@
 #include "sys.h"
 
 /* One pass in so many looks at all that is armed, too: what unarmed.c believes lasts no longer. */
-#define WHOLE_PASSES 64
+#define WHOLE_PASSES 32
 
 /* Blocks of a region are looked at in ascending order; this is the one being put together. */
 struct looking {

@@ -24,6 +24,8 @@
 #define STRETCH_SHIFT_MAX 4
 /* New memory, merges undone and writes to what was armed all show as minor faults. */
 #define STIR_FAULTS 256
+/* Whoever finds twins of ours one by one is not followed step by step. */
+#define EVENT_INTERVALS 4
 
 static unsigned int read_max_mappings(const struct sksm_sys *sys)
 {
@@ -219,8 +221,12 @@ static uint64_t count_faults(void)
 
 bool sksm_tracker_stirs(const struct sksm_tracker *tracker)
 {
+	uint64_t paused_ns = sksm_clock_ns(CLOCK_BOOTTIME) - tracker->now_ns;
+
 	return count_faults() - tracker->faults_seen >= STIR_FAULTS ||
-	       (tracker->index_open && sksm_index_has_event(&tracker->index));
+	       (tracker->index_open &&
+		paused_ns >= EVENT_INTERVALS * 1000000ull * tracker->options->interval_ms &&
+		sksm_index_has_event(&tracker->index));
 }
 
 /*

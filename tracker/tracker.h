@@ -134,7 +134,7 @@ uint64_t sksm_tracker_pass(struct sksm_tracker *tracker);
 
 /*
  * Has the process had so many page faults since the last pass that it pays to look, or did somebody
- * find a twin of a page of ours? About 1 us.
+ * find a twin of a page of ours, and the last pass is some intervals ago? About 1 us.
  */
 bool sksm_tracker_stirs(const struct sksm_tracker *tracker);
 

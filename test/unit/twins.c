@@ -119,3 +119,23 @@ Test(twins, what_was_published_is_looked_up_once_more)
 	rig_pass(&rig, 3);
 	cr_assert_eq(rig.tracker->lookup_round, round);
 }
+
+/* As if somebody had found a twin of a page of ours, @ms after the last pass. */
+static bool event_stirs(uint64_t ms)
+{
+	rig.tracker->index.seen_event_ns++;
+	rig.tracker->now_ns = sksm_clock_ns(CLOCK_BOOTTIME) - ms * 1000000;
+	return sksm_tracker_stirs(rig.tracker);
+}
+
+/* A pass for each twin that somebody finds would be a pass for each page. */
+Test(twins, an_event_waits_for_some_intervals)
+{
+	const unsigned int interval_ms = 10000;
+
+	start();
+	rig.options.interval_ms = interval_ms;
+	cr_assert_not(event_stirs(0));
+	cr_assert_not(event_stirs(4 * interval_ms - 2000));
+	cr_assert(event_stirs(4 * interval_ms));
+}

@@ -121,6 +121,15 @@ Test(unarmed, what_is_armed_is_asked_for_and_not_looked_at)
 	cr_assert_eq(looked, BLOCKS + 11, "those that were named, and what is between");
 }
 
+/* What waits to be digested must not be in swap, which only a look at all of it tells. */
+Test(unarmed, what_has_something_to_digest_is_looked_at)
+{
+	rig_block(&rig, data + 2 * BLOCK_BYTES)->undigested = true;
+	expect_same("at rest");
+	cr_assert_eq(asked, 2);
+	cr_assert_eq(looked, 512 + BLOCKS - 1);
+}
+
 /* Nothing is named then: there is no page table to find anything in. */
 Test(unarmed, blocks_without_a_page_table)
 {
