@@ -50,12 +50,17 @@ void sksm_blocks_delete(struct sksm_blocks *blocks, struct sksm_block *block)
 	sksm_arena_free(blocks->arena, block, sizeof(*block));
 }
 
+static bool is_watched_only(uint8_t state)
+{
+	return state == SKSM_PAGE_LOOSE || state == SKSM_PAGE_ARMED;
+}
+
 void sksm_block_set(struct sksm_blocks *blocks, struct sksm_block *block, unsigned int page,
 		    enum sksm_page_state state)
 {
 	uint8_t old = block->state[page];
 
-	blocks->changes += old != state;
+	blocks->changes += old != state && !(is_watched_only(old) && is_watched_only(state));
 	block->count[old]--;
 	block->count[state]++;
 	blocks->total[old]--;

@@ -94,7 +94,7 @@ struct sksm_blocks {
 	struct sksm_block *table;	/* uthash */
 	uint64_t total[SKSM_PAGE_STATES];	/* pages in each state */
 	uint64_t armed;				/* pages that are write-protected */
-	uint64_t changes;			/* of state, ever */
+	uint64_t changes;			/* of state, ever; not loose to armed and back */
 };
 
 void sksm_blocks_init(struct sksm_blocks *blocks, struct sksm_arena *arena);

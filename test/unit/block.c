@@ -34,6 +34,30 @@ Test(block, find_get_delete)
 	sksm_arena_fini(&table.arena);
 }
 
+/* Samples of hot memory are armed and written all the time. */
+Test(block, to_be_watched_is_no_change)
+{
+	static const struct {
+		enum sksm_page_state state;
+		uint64_t changes;	/* until then */
+	} steps[] = {
+		{ SKSM_PAGE_LOOSE, 1 }, { SKSM_PAGE_ARMED, 1 }, { SKSM_PAGE_LOOSE, 1 },
+		{ SKSM_PAGE_ARMED, 1 }, { SKSM_PAGE_UNIQUE, 2 }, { SKSM_PAGE_UNIQUE, 2 },
+		{ SKSM_PAGE_TWIN, 3 }, { SKSM_PAGE_LOOSE, 4 }, { SKSM_PAGE_NONE, 5 },
+	};
+	struct sksm_block *block;
+	struct table table;
+
+	make_table(&table);
+	block = sksm_blocks_get(&table.blocks, 5);
+	for (unsigned int i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		sksm_block_set(&table.blocks, block, 7, steps[i].state);
+		cr_assert_eq(table.blocks.changes, steps[i].changes, "step %u", i);
+	}
+	sksm_blocks_delete(&table.blocks, block);
+	sksm_arena_fini(&table.arena);
+}
+
 Test(block, bits)
 {
 	uint64_t bits[SKSM_BLOCK_WORDS] = { 0 };
