@@ -11,9 +11,9 @@
 
 /*
  * How old an audit may get, and what part of the time it may take. Where many pages wait for it,
- * or merges were seen or undone: 1 %. For a few pages, and where nothing changed (others may have
- * left the frames that we share): 0.05 %, and as many times less as those pages are worth less than
- * the audit, but not less than an eighth of that.
+ * or merges were seen or undone: 1 %. For a few pages 0.05 %, and as many times less as those pages
+ * are worth less than the audit, but not less than an eighth of that. Where nothing changed (others
+ * may have left the frames that we share): 0.025 %.
  */
 #define AUDIT_FRESH_NS 500000000ull	/* or half the age, where that is less */
 #define AUDIT_CHANGED_NS 2000000000ull
@@ -23,6 +23,7 @@
 #define AUDIT_NOW_FACTOR 10
 #define AUDIT_SOON_FACTOR 100
 #define AUDIT_LATER_FACTOR 2000
+#define AUDIT_CALM_FACTOR 4000
 #define AUDIT_MANY_PAGES 256
 #define AUDIT_PAGE_WORTH_NS 50000ull
 #define AUDIT_DEAR_MAX 8
@@ -139,8 +140,8 @@ static uint64_t audit_interval_ns(const struct sksm_tracker *tracker, uint64_t w
 	if (waiting_pages)
 		ns = least((uint64_t)tracker->options->age_ms * 500000, AUDIT_FRESH_NS);
 	cost_ns = tracker->audit.cost_ns *
-		  (soon ? AUDIT_SOON_FACTOR :
-			  AUDIT_LATER_FACTOR * audit_dearth(tracker, waiting_pages));
+		  (soon ? AUDIT_SOON_FACTOR : !waiting_pages && !change ? AUDIT_CALM_FACTOR :
+		   AUDIT_LATER_FACTOR * audit_dearth(tracker, waiting_pages));
 	return ns > cost_ns ? ns : cost_ns;
 }
 

@@ -260,6 +260,11 @@ Test(offer, a_few_pages_wait_for_a_dear_audit)
 	cr_assert(audits(25, 41000));
 	cr_assert_not(audits(1, 79000));
 	cr_assert(audits(1, 81000));
+	/* One for nothing but what others may have done. */
+	rig.tracker->audit.done_ns = 0;
+	sksm_account_audit(rig.tracker, 0);
+	cr_assert_not(audits(0, 59000));
+	cr_assert(audits(0, 61000));
 }
 
 /* As over two mappings of which the second refuses: the first is marked. */
