@@ -28,7 +28,10 @@ wait_until 240 all_right_or_one_gone
 rights 1 "${names[@]}" ||
 	fail "a guest does not start: $(tail -n 3 guest?.console guest?.err)"
 pass "booted after $((SECONDS - begin)) s"
+echo "result: three guests are up after $((SECONDS - begin)) s"
+begin=$SECONDS
 savings_grow 120 95
+echo "result: freed $((SECONDS - begin)) s later: $("$frames" "${holders[@]}" | tr -d '\n')"
 report_is_true
 check "by MADV_MERGE" jq -e '[.processes[].engine] == ["sksm", "sksm", "sksm"]' report.json
 check "ksmd did not run" test "$(cat $ksm/run)" = 0

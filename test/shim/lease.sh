@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # A member that passes rarely has given its last sign of life long ago, and is taken for alive for
-# as long as it said: 30 seconds and 16 intervals. Its last sign is made older here (the layout of
+# as long as it said: 30 seconds and 32 intervals. Its last sign is made older here (the layout of
 # the file is in tracker/index_file.h); nobody waits that long.
 . "$SKSM_TEST_SOURCE/test/lib.sh"
 need_able tracking
@@ -32,21 +32,21 @@ with open(path, "r+b") as file:
     print("lease of", lease / 1e9, "s, last beat", seconds, "s ago")
 PYTHON
 }
-check "its slot is there" age "$rare" 40
+check "its slot is there" age "$rare" 55
 start second env SKSM_INTERVAL_MS=10 LD_PRELOAD="$shim" "${hold[@]}" --seconds 102
 wait_until 10 is_digested 102 || fail "the second one has not digested its memory"
 has_twins() {
 	[ "$(duplicates "$1" duplicate)" -gt 8000000 ]
 }
-check "after 40 s it is still a member: its pages are twins" wait_until 5 has_twins 102
+check "after 55 s it is still a member: its pages are twins" wait_until 5 has_twins 102
 # A killed member has its lease as well.
 kill -KILL "$pid"
-check "the slots are there" age "$rare" 60
-check "the slots are there" age "$pid" 60
+check "the slots are there" age "$rare" 80
+check "the slots are there" age "$pid" 80
 start third env SKSM_INTERVAL_MS=10 LD_PRELOAD="$shim" "${hold[@]}" --seconds 103
 wait_until 10 is_digested 103 || fail "the third one has not digested its memory"
 sleep 0.5
 # A page or two of its libraries may be the same.
-check "after 60 s it is none" test "$(duplicates 103 duplicate)" -lt 65536
+check "after 80 s it is none" test "$(duplicates 103 duplicate)" -lt 65536
 kill -CONT "$rare"
 finish
