@@ -9,8 +9,6 @@
 /* What waits, in pages, and the least that counts of it. */
 #define WAITING 3200
 #define LEAST (WAITING / 32 + 1)
-/* Scans; after more of them what was merged would be the larger measure of what counts. */
-#define MANY 64
 
 static uint64_t sharing, scans;
 
@@ -23,8 +21,9 @@ uint64_t sksm_ksmd_counter(const char *name)
 	return strcmp(name, "pages_unshared") == 0 ? WAITING : 0;
 }
 
+/* So much offered that what is merged never counts for more than what waits. */
 static const struct sksm_demand demand = {
-	.offered_bytes = 1 << 30, .pending_bytes = WAITING * (uint64_t)PAGE,
+	.offered_bytes = SKSM_CRUMB_PART * WAITING * (uint64_t)PAGE, .pending_bytes = WAITING * (uint64_t)PAGE,
 };
 
 static struct sksm_progress begin(void)
@@ -40,7 +39,7 @@ static struct sksm_progress begin(void)
 /* In how many scans from now, in each of which @pages are merged, is it said to be fruitless? */
 static unsigned int scans_until_fruitless(struct sksm_progress *progress, unsigned int pages)
 {
-	for (unsigned int scan = 1; scan < MANY; scan++) {
+	for (unsigned int scan = 1; scan < 100; scan++) {
 		scans++;
 		sharing += pages;
 		if (sksm_progress_fruitless(progress, &demand))
@@ -49,7 +48,7 @@ static unsigned int scans_until_fruitless(struct sksm_progress *progress, unsign
 		for (unsigned int i = 0; i < 10; i++)
 			cr_assert_not(sksm_progress_fruitless(progress, &demand));
 	}
-	return MANY;
+	return 100;
 }
 
 Test(progress, nothing_merged)
@@ -64,9 +63,9 @@ Test(progress, something_merged_in_each_scan)
 {
 	struct sksm_progress progress = begin();
 
-	cr_assert_eq(scans_until_fruitless(&progress, LEAST), MANY);
+	cr_assert_eq(scans_until_fruitless(&progress, LEAST), 100);
 	cr_assert(sksm_progress_worth(&progress, &demand, 1));
-	cr_assert_eq(progress.gained, (MANY - 1) * LEAST);
+	cr_assert_eq(progress.gained, 99 * LEAST);
 }
 
 /* What is too little in one scan adds up, but not for more scans than could help. */
@@ -76,7 +75,7 @@ Test(progress, little_merged_in_each_scan)
 
 	cr_assert_eq(scans_until_fruitless(&progress, LEAST / 4), 4);
 	progress = begin();
-	cr_assert_eq(scans_until_fruitless(&progress, LEAST / 3 + 1), MANY);
+	cr_assert_eq(scans_until_fruitless(&progress, LEAST / 3 + 1), 100);
 }
 
 Test(progress, the_last_scans_are_judged_like_the_first)
