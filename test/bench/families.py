@@ -59,7 +59,9 @@ _LIST = [
     *_all(("redis", ("redis",), 15, 6, {"throughput": 0.99}),
           ("sqlite", ("sqlite",), 30, 6, {"throughput": 0.99}),
           ("small", ("small",), 20, 6, {"throughput": 0.99}), repetitions=3),
-    Family("guests", ("guests",), 600, None, {"freed": 95, "throughput": 0.99, "cpu": 0.25},
-           repetitions=1),
+    *_all(("guests", ("guests", "--busy"), 600, None,
+           {"freed": 95, "throughput": 0.99, "cpu": 0.25}, MAIN + ("sksm-split",)),
+          ("guests-paced", ("guests", "--paced"), 600, None,
+           {"freed": 95, "throughput": 0.99, "cpu": 0.25}, MAIN + ("sksm-split",)), repetitions=1),
 ]
 FAMILIES = {family.name: family for family in _LIST}

@@ -92,7 +92,7 @@ class _Run:
                    str(find_workload(name, self.build)), *arguments,
                    "--seconds", str(self.seconds), "--scale", str(self.scale)]
         with (open(self.directory / "stderr", "w") as log,
-              processes.MergingCpu(self.merger == "sksm") as self.clock,
+              processes.MergingCpu(mergers.is_ours(self.merger)) as self.clock,
               subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                                bufsize=0, cwd=self.directory, env=self.environment,
                                start_new_session=True) as self.process):
@@ -198,7 +198,7 @@ class _Run:
     def _count(self):
         """While the workload idles with all of its memory."""
         report = None
-        if self.merger == "sksm":
+        if mergers.is_ours(self.merger):
             report = self._report()
         for _ in range(3):
             # A process that ends meanwhile makes the count fail.

@@ -20,6 +20,7 @@ DEFAULTS = {"pages_to_scan": "100", "sleep_millisecs": "20", "use_zero_pages": "
 SETTINGS = {
     "none": {},
     "sksm": {},
+    "sksm-split": {},       # what a host of virtual machines would choose
     "ksm-default": {"run": "1"},
     "ksm-tuned": {"run": "1", "pages_to_scan": "4000", "use_zero_pages": "1"},
     "ksm-advisor": {"run": "1", "advisor_mode": "scan-time", "use_zero_pages": "1"},
@@ -27,9 +28,14 @@ SETTINGS = {
 MERGERS = tuple(SETTINGS)
 
 
+def is_ours(merger):
+    return merger.startswith("sksm")
+
+
 def wrapper(merger, build):
-    if merger == "sksm":
-        return [str(build / "tools/sksm-run"), "--"]
+    if is_ours(merger):
+        split = ["env", "SKSM_HUGEPAGES=split"] if merger == "sksm-split" else []
+        return [*split, str(build / "tools/sksm-run"), "--"]
     if merger == "none":
         return []
     return [str(build / "test/bench/mergeany")]

@@ -2,10 +2,11 @@
 /*
  * The only program of a guest of test/compat/guest-image: its first process. On the console it says
  *	round N		each second: so much was computed since it is up
+ *	took US		the microseconds that those rounds took, by the guest's clock
  *	right or WRONG	each two seconds: what it holds is what it put there
  * It holds /data in memory as the image brought it (equal in all guests of an image), OWN_BYTES
- * that no other guest has, and writes to HOT_BYTES all the time. On the kernel's command line:
- * seed=NUMBER.
+ * that no other guest has, and writes to HOT_BYTES in each round. On the kernel's command line:
+ * seed=NUMBER, and pause=MS between two rounds, if not 0.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -46,17 +47,18 @@ static uint64_t sum(const uint64_t *p, size_t bytes)
 	return total;
 }
 
-static uint64_t read_seed(void)
+/* From the kernel's command line: what follows @name there, or 0. */
+static uint64_t read_number(const char *name)
 {
 	char line[512] = "";
 	int fd = open("/proc/cmdline", O_RDONLY);
-	const char *seed;
+	const char *word;
 
 	if (fd < 0 || read(fd, line, sizeof(line) - 1) < 0)
 		_exit(1);
 	close(fd);
-	seed = strstr(line, "seed=");
-	return seed ? strtoull(seed + 5, NULL, 10) : 0;
+	word = strstr(line, name);
+	return word ? strtoull(word + strlen(name), NULL, 10) : 0;
 }
 
 static const uint64_t *map_data(size_t *bytes)
@@ -74,16 +76,33 @@ static const uint64_t *map_data(size_t *bytes)
 	return p;
 }
 
+static uint64_t write_round(uint64_t *hot, uint64_t x)
+{
+	for (size_t i = 0; i < HOT_BYTES / 8; i += 8)
+		hot[i] = x = step(x);
+	return x;
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 int main(void)
 {
 	uint64_t *own = map(OWN_BYTES), *hot = map(HOT_BYTES), x, data_sum, own_sum, rounds = 0;
+	uint64_t pause_us, took = 0, began;
 	const uint64_t *data;
 	size_t data_bytes;
 	time_t said;
 
 	if (mount("proc", "/proc", "proc", 0, NULL) && access("/proc/cmdline", R_OK))
 		_exit(1);
-	x = read_seed();
+	x = read_number("seed=");
+	pause_us = read_number("pause=") * 1000;
 	for (size_t i = 0; i < OWN_BYTES / 8; i++)
 		own[i] = x = step(x);
 	own_sum = sum(own, OWN_BYTES);
@@ -91,13 +110,16 @@ int main(void)
 	data_sum = sum(data, data_bytes);
 	said = time(NULL);
 	for (;;) {
-		for (size_t i = 0; i < HOT_BYTES / 8; i += 8)
-			hot[i] = x = step(x);
+		began = now_us();
+		x = write_round(hot, x);
+		took += now_us() - began;
 		rounds++;
+		if (pause_us)
+			usleep((useconds_t)pause_us);
 		if (time(NULL) == said)
 			continue;
 		said = time(NULL);
-		printf("round %llu\n", (unsigned long long)rounds);
+		printf("round %llu\ntook %llu\n", (unsigned long long)rounds, (unsigned long long)took);
 		if (said % 2 == 0)
 			puts(sum(own, OWN_BYTES) == own_sum && sum(data, data_bytes) == data_sum
 				     ? "right"
