@@ -72,6 +72,7 @@ struct pacer {
 	/* The series of pulses under way: they are interrupted when the budget is used up. */
 	bool series;
 	struct sksm_progress progress;
+	struct sksm_growth growth;	/* before it began */
 	uint64_t ksmd_before_ns;	/* ksmd's CPU time when it began */
 };
 
@@ -249,6 +250,7 @@ static bool start_pulse(struct pacer *pacer)
 	if (!pacer->series) {
 		pacer->series = true;
 		pacer->ksmd_before_ns = pacer->pulse.ksmd_cpu_ns;
+		pacer->growth = (struct sksm_growth){ 0 };
 		sksm_progress_begin(&pacer->progress, &pacer->demand);
 	}
 	return true;
@@ -295,6 +297,12 @@ static bool is_worth_a_pulse(const struct pacer *pacer)
 	if (wait_ns && wait_ns < pacer->waste_ns * SKSM_WASTE_PART)
 		wait_ns = pacer->waste_ns * SKSM_WASTE_PART;
 	return now() - pacer->rested_ns >= wait_ns;
+}
+
+static bool is_complete(struct pacer *pacer)
+{
+	return pacer->once || pacer->series ||
+	       !sksm_progress_grows(&pacer->growth, &pacer->demand, now());
 }
 
 static unsigned int next_look_ms(struct pacer *pacer, bool due)
@@ -347,7 +355,8 @@ static int loop(struct pacer *pacer)
 		}
 		due = once ? pacer->demand.pending_bytes != 0 : is_worth_a_pulse(pacer);
 		sleep_ms = next_look_ms(pacer, due);
-		if (due && now() >= pacer->hold_ns && sksm_pulse_ready(&pacer->pulse)) {
+		if (due && is_complete(pacer) && now() >= pacer->hold_ns &&
+		    sksm_pulse_ready(&pacer->pulse)) {
 			if (run_pulse(pacer))
 				return EXIT_SUCCESS;
 			if (!end_pulse(pacer, once) || (once && pacer->error))

@@ -16,6 +16,10 @@
 /* A merge takes about 10 us. With the scans around it a page may take so much, or all together. */
 #define PAGE_WORTH_NS 100000u
 #define CHEAP_NS 50000000u
+/* One part in so many more is growth. Where there was none for a pass and a bit, it is over. */
+#define GROWTH_PART 8
+#define GROWTH_CALM_NS 1250000000u
+#define GROWTH_MAX_NS 4000000000u
 
 /* Changes whenever ksmd has merged something. */
 static uint64_t merged_now(void)
@@ -55,6 +59,20 @@ uint64_t sksm_progress_wait_ns(const struct sksm_demand *demand, uint64_t linger
 	if (wait_ns > cost_ns * SKSM_WASTE_PART)
 		wait_ns = cost_ns * SKSM_WASTE_PART;
 	return wait_ns > linger_ns ? wait_ns : linger_ns;
+}
+
+bool sksm_progress_grows(struct sksm_growth *growth, const struct sksm_demand *demand,
+			 uint64_t now_ns)
+{
+	if (!growth->bytes || !demand->pending_bytes)
+		*growth = (struct sksm_growth){ .began_ns = now_ns };
+	if (demand->pending_bytes > growth->bytes + growth->bytes / GROWTH_PART) {
+		growth->bytes = demand->pending_bytes;
+		growth->grown_ns = now_ns;
+	}
+	return demand->pending_bytes && !demand->hurried_bytes &&
+	       now_ns - growth->grown_ns < GROWTH_CALM_NS &&
+	       now_ns - growth->began_ns < GROWTH_MAX_NS;
 }
 
 void sksm_progress_begin(struct sksm_progress *progress, const struct sksm_demand *demand)

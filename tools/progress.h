@@ -30,6 +30,13 @@ struct sksm_progress {
 	bool fruitful;		/* it merged a part of what waits that counts */
 };
 
+/* What waits, while processes still offer more: zeros to begin with. */
+struct sksm_growth {
+	uint64_t bytes;		/* that wait, when it was last seen to grow */
+	uint64_t grown_ns;	/* then */
+	uint64_t began_ns;	/* when it was nothing before */
+};
+
 /* What ksmd looks at in each scan, in bytes. */
 uint64_t sksm_progress_scanned(const struct sksm_demand *demand);
 
@@ -39,6 +46,15 @@ uint64_t sksm_progress_scanned(const struct sksm_demand *demand);
  * many times longer as they are dearer than that, until SKSM_WASTE_PART allows it.
  */
 uint64_t sksm_progress_wait_ns(const struct sksm_demand *demand, uint64_t linger_ns);
+
+/*
+ * At @now_ns, does what waits still grow? Each process offers its twins in a pass of its own, a
+ * second or two apart. Until the others are there ksmd looks at the first ones in vain, and in each
+ * scan puts all of them into its tree anew (8 us a page of 65,000, six times what a look costs).
+ * False where somebody waits, and after 4 s.
+ */
+bool sksm_progress_grows(struct sksm_growth *growth, const struct sksm_demand *demand,
+			 uint64_t now_ns);
 
 void sksm_progress_begin(struct sksm_progress *progress, const struct sksm_demand *demand);
 

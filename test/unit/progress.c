@@ -218,3 +218,48 @@ Test(progress, waits_in_little_memory)
 	sharing = 200;
 	cr_assert_eq(wait_ns(WAITING), 0);
 }
+
+/* Does it grow @ms after the start, with so many pages waiting? */
+static bool grows(struct sksm_growth *growth, uint64_t ms, uint64_t pages)
+{
+	const struct sksm_demand some = { .pending_bytes = pages * PAGE };
+
+	return sksm_progress_grows(growth, &some, (77000 + ms) * MS);
+}
+
+/* Processes offer what they have in common one after the other. */
+Test(progress, growth)
+{
+	struct sksm_growth growth = { 0 };
+
+	cr_assert_not(grows(&growth, 0, 0));
+	cr_assert(grows(&growth, 100, 800));
+	cr_assert(grows(&growth, 1300, 900));
+	/* An eighth more was none. */
+	cr_assert_not(grows(&growth, 1350, 900));
+	cr_assert(grows(&growth, 1400, 901));
+	cr_assert(grows(&growth, 2600, 1600));
+	cr_assert_not(grows(&growth, 3900, 1600));
+	/* What is gone meanwhile begins anew. */
+	cr_assert_not(grows(&growth, 4000, 0));
+	cr_assert(grows(&growth, 4100, 1));
+	cr_assert_not(grows(&growth, 5350, 1));
+}
+
+Test(progress, growth_without_end)
+{
+	struct sksm_growth growth = { 0 };
+	uint64_t pages = 1;
+
+	for (uint64_t ms = 0; ms < 4000; ms += 250)
+		cr_assert(grows(&growth, ms, pages *= 2), "after %llu ms", (unsigned long long)ms);
+	cr_assert_not(grows(&growth, 4000, pages * 2));
+}
+
+Test(progress, no_growth_in_a_hurry)
+{
+	const struct sksm_demand hurried = { .pending_bytes = PAGE, .hurried_bytes = PAGE };
+	struct sksm_growth growth = { 0 };
+
+	cr_assert_not(sksm_progress_grows(&growth, &hurried, MS));
+}
