@@ -16,10 +16,13 @@
 /* A merge takes about 10 us. With the scans around it a page may take so much, or all together. */
 #define PAGE_WORTH_NS 100000u
 #define CHEAP_NS 50000000u
-/* One part in so many more is growth. Where there was none for a pass and a bit, it is over. */
+/*
+ * One part in so many more is growth. Where there was none for most of a pass it is over: the last
+ * process may come a bit later, ksmd's first scan does not merge anything yet.
+ */
 #define GROWTH_PART 8
-#define GROWTH_CALM_NS 1250000000u
-#define GROWTH_MAX_NS 4000000000u
+#define GROWTH_CALM_NS 700000000u
+#define GROWTH_MAX_NS 2500000000u
 
 /* Changes whenever ksmd has merged something. */
 static uint64_t merged_now(void)

@@ -51,7 +51,7 @@ uint64_t sksm_progress_wait_ns(const struct sksm_demand *demand, uint64_t linger
  * At @now_ns, does what waits still grow? Each process offers its twins in a pass of its own, a
  * second or two apart. Until the others are there ksmd looks at the first ones in vain, and in each
  * scan puts all of them into its tree anew (8 us a page of 65,000, six times what a look costs).
- * False where somebody waits, and after 4 s.
+ * False where somebody waits, and after 2.5 s.
  */
 bool sksm_progress_grows(struct sksm_growth *growth, const struct sksm_demand *demand,
 			 uint64_t now_ns);

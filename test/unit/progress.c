@@ -234,16 +234,16 @@ Test(progress, growth)
 
 	cr_assert_not(grows(&growth, 0, 0));
 	cr_assert(grows(&growth, 100, 800));
-	cr_assert(grows(&growth, 1300, 900));
+	cr_assert(grows(&growth, 750, 900));
 	/* An eighth more was none. */
-	cr_assert_not(grows(&growth, 1350, 900));
-	cr_assert(grows(&growth, 1400, 901));
-	cr_assert(grows(&growth, 2600, 1600));
-	cr_assert_not(grows(&growth, 3900, 1600));
+	cr_assert_not(grows(&growth, 800, 900));
+	cr_assert(grows(&growth, 850, 901));
+	cr_assert(grows(&growth, 1500, 1600));
+	cr_assert_not(grows(&growth, 2200, 1600));
 	/* What is gone meanwhile begins anew. */
-	cr_assert_not(grows(&growth, 4000, 0));
-	cr_assert(grows(&growth, 4100, 1));
-	cr_assert_not(grows(&growth, 5350, 1));
+	cr_assert_not(grows(&growth, 3000, 0));
+	cr_assert(grows(&growth, 3100, 1));
+	cr_assert_not(grows(&growth, 3800, 1));
 }
 
 Test(progress, growth_without_end)
@@ -251,9 +251,9 @@ Test(progress, growth_without_end)
 	struct sksm_growth growth = { 0 };
 	uint64_t pages = 1;
 
-	for (uint64_t ms = 0; ms < 4000; ms += 250)
+	for (uint64_t ms = 0; ms < 2500; ms += 250)
 		cr_assert(grows(&growth, ms, pages *= 2), "after %llu ms", (unsigned long long)ms);
-	cr_assert_not(grows(&growth, 4000, pages * 2));
+	cr_assert_not(grows(&growth, 2500, pages * 2));
 }
 
 Test(progress, no_growth_in_a_hurry)
