@@ -40,7 +40,6 @@
 /* Passes without anything to watch until the thread ends. */
 #define IDLE_PASSES 5
 #define NS_PER_SECOND 1000000000u
-#define SLICE_MIN_NS 100000000u
 
 #define futex(address, operation, value, timeout) \
 	sksm_call6(SYS_futex, address, operation, value, timeout, 0, 0)
@@ -63,23 +62,14 @@ static bool is_asked_to_stop(const struct shim_control *control)
 static bool sleep_ns(struct shim_control *control, const struct sksm_tracker *tracker,
 		     const struct shim_leader *leader, uint64_t ns)
 {
-	uint64_t now_ns = sksm_clock_ns(CLOCK_MONOTONIC), until_ns = now_ns + ns;
-	const uint64_t interval_ns = (uint64_t)shim.options.interval_ms * 1000000;
-	const uint64_t least_ns = now_ns + interval_ns;
-	/* A wake-up costs some 60 us of CPU time, more than what is done then. */
-	const uint64_t slice_max_ns = interval_ns < SLICE_MIN_NS ? SLICE_MIN_NS :
-				      interval_ns < NS_PER_SECOND ? interval_ns : NS_PER_SECOND;
+	const uint64_t began_ns = sksm_clock_ns(CLOCK_MONOTONIC);
+	const uint64_t slice_max_ns = sksm_tracker_slice_ns(tracker);
 
 	for (;;) {
+		uint64_t waited_ns = sksm_clock_ns(CLOCK_MONOTONIC) - began_ns, slice_ns;
+		bool wake = sksm_tracker_is_due(tracker, waited_ns, ns);
 		struct timespec ts;
-		uint64_t slice_ns;
-		bool wake;
 
-		now_ns = sksm_clock_ns(CLOCK_MONOTONIC);
-		/* A pause for want of budget is not cut short: then nothing could be done. */
-		wake = now_ns >= until_ns ||
-		       (now_ns >= least_ns && sksm_budget_left(&tracker->budget) &&
-			sksm_tracker_stirs(tracker));
 		if (is_asked_to_stop(control) ||
 		    shim_leader_is_gone(leader, &control->exit_status))
 			return false;
@@ -90,7 +80,7 @@ static bool sleep_ns(struct shim_control *control, const struct sksm_tracker *tr
 		}
 		if (wake)
 			return true;
-		slice_ns = until_ns - now_ns < slice_max_ns ? until_ns - now_ns : slice_max_ns;
+		slice_ns = ns - waited_ns < slice_max_ns ? ns - waited_ns : slice_max_ns;
 		ts.tv_sec = (time_t)(slice_ns / NS_PER_SECOND);
 		ts.tv_nsec = (long)(slice_ns % NS_PER_SECOND);
 		futex(&control->stop, FUTEX_WAIT, 0, &ts);

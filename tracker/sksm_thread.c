@@ -120,21 +120,30 @@ static void take_stats(struct sksm *sksm)
 	pthread_cond_broadcast(&sksm->passed);
 }
 
+/* With the lock, which it lets go meanwhile. */
+static void wait_until(struct sksm *sksm, uint64_t ns)
+{
+	const struct timespec until = {
+		.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000),
+	};
+
+	pthread_cond_timedwait(&sksm->wake, &sksm->lock, &until);
+}
+
 static void pause_for(struct sksm *sksm, uint64_t ns)
 {
+	const uint64_t began_ns = sksm_clock_ns(CLOCK_MONOTONIC);
+	const uint64_t slice_ns = sksm_tracker_slice_ns(sksm->tracker);
 	const bool hurries = sksm->hurries;
-	struct timespec until;
+	uint64_t waited_ns = 0;
 
 	if (hurries && ns > HURRY_PAUSE_NS)
 		ns = HURRY_PAUSE_NS;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	ns += (uint64_t)until.tv_nsec;
-	until.tv_sec += (time_t)(ns / 1000000000);
-	until.tv_nsec = (long)(ns % 1000000000);
 	while (!sksm->stop && !sksm->restart && sksm->changes == sksm->seen_changes &&
-	       (hurries || !sksm->hurries) &&
-	       pthread_cond_timedwait(&sksm->wake, &sksm->lock, &until) != ETIMEDOUT)
-		;
+	       (hurries || !sksm->hurries) && !sksm_tracker_is_due(sksm->tracker, waited_ns, ns)) {
+		wait_until(sksm, began_ns + (ns - waited_ns < slice_ns ? ns : waited_ns + slice_ns));
+		waited_ns = sksm_clock_ns(CLOCK_MONOTONIC) - began_ns;
+	}
 }
 
 /* With the lock. Counts go on over a restart of the tracker. */

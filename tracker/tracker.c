@@ -26,6 +26,8 @@
 #define STIR_FAULTS 256
 /* Whoever finds twins of ours one by one is not followed step by step. */
 #define EVENT_INTERVALS 4
+#define SLICE_MIN_NS 100000000u
+#define SLICE_MAX_NS 1000000000u
 
 static unsigned int read_max_mappings(const struct sksm_sys *sys)
 {
@@ -39,11 +41,16 @@ static unsigned int read_max_mappings(const struct sksm_sys *sys)
 	return (value ? value : DEFAULT_MAX_MAP_COUNT) / 2;
 }
 
+static uint64_t interval_of(const struct sksm_tracker *tracker)
+{
+	return (uint64_t)tracker->options->interval_ms * 1000000;
+}
+
 /* The stamps have 8 bits: the age, eight times over, and several passes fit into them. */
 static void choose_tick(struct sksm_tracker *tracker)
 {
 	uint64_t age_ns = (uint64_t)tracker->options->age_ms * 1000000;
-	uint64_t interval_ns = (uint64_t)tracker->options->interval_ms * 1000000;
+	uint64_t interval_ns = interval_of(tracker);
 
 	tracker->tick_ns = age_ns / 16 > interval_ns / 8 ? age_ns / 16 : interval_ns / 8;
 	if (tracker->tick_ns < MIN_TICK_NS)
@@ -225,8 +232,24 @@ bool sksm_tracker_stirs(const struct sksm_tracker *tracker)
 
 	return count_faults() - tracker->faults_seen >= STIR_FAULTS ||
 	       (tracker->index_open &&
-		paused_ns >= EVENT_INTERVALS * 1000000ull * tracker->options->interval_ms &&
+		paused_ns >= EVENT_INTERVALS * interval_of(tracker) &&
 		sksm_index_has_event(&tracker->index));
+}
+
+bool sksm_tracker_is_due(const struct sksm_tracker *tracker, uint64_t waited_ns, uint64_t pause_ns)
+{
+	/* A pause for want of budget is not cut short: then nothing could be done. */
+	return waited_ns >= pause_ns ||
+	       (waited_ns >= interval_of(tracker) && sksm_budget_left(&tracker->budget) &&
+		sksm_tracker_stirs(tracker));
+}
+
+/* A wake-up costs some 60 us of CPU time, more than what is done then. */
+uint64_t sksm_tracker_slice_ns(const struct sksm_tracker *tracker)
+{
+	uint64_t ns = interval_of(tracker);
+
+	return ns < SLICE_MIN_NS ? SLICE_MIN_NS : ns < SLICE_MAX_NS ? ns : SLICE_MAX_NS;
 }
 
 /*
@@ -260,7 +283,7 @@ static uint64_t stretch(struct sksm_tracker *tracker)
 
 uint64_t sksm_tracker_pass(struct sksm_tracker *tracker)
 {
-	uint64_t interval_ns = (uint64_t)tracker->options->interval_ms * 1000000, pause_ns;
+	uint64_t interval_ns = interval_of(tracker), pause_ns;
 	uint64_t writes_before = tracker->counters.writes_seen;
 
 	tracker->now_ns = sksm_clock_ns(CLOCK_BOOTTIME);

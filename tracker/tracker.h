@@ -127,8 +127,8 @@ void sksm_tracker_attribute(struct sksm_tracker *tracker, struct sksm_sites *sit
 void sksm_tracker_fini(struct sksm_tracker *tracker);
 
 /*
- * One pass. Returns how many nanoseconds to wait before the next; where that is longer than the
- * interval, sksm_tracker_stirs tells after each interval whether to wait on.
+ * One pass. Returns how many nanoseconds to wait before the next, unless it is due sooner
+ * (sksm_tracker_is_due).
  */
 uint64_t sksm_tracker_pass(struct sksm_tracker *tracker);
 
@@ -137,6 +137,13 @@ uint64_t sksm_tracker_pass(struct sksm_tracker *tracker);
  * find a twin of a page of ours, and the last pass is some intervals ago? About 1 us.
  */
 bool sksm_tracker_stirs(const struct sksm_tracker *tracker);
+
+/*
+ * After a wait of @waited_ns of @pause_ns, is the next pass due? In a pause of several intervals it
+ * is as soon as something stirs. To be asked about once in sksm_tracker_slice_ns: 0.1 to 1 s.
+ */
+bool sksm_tracker_is_due(const struct sksm_tracker *tracker, uint64_t waited_ns, uint64_t pause_ns);
+uint64_t sksm_tracker_slice_ns(const struct sksm_tracker *tracker);
 
 /* ---- between the files of the tracker ---- */
 

@@ -225,6 +225,7 @@ Test(tracker, a_converged_process_is_left_alone)
 	static const char *const slow[] = { "SKSM_INTERVAL_MS=1000", NULL };
 	const uint64_t second_ns = 1000000000;
 	uint64_t pause_ns = 0, last_ns = 0;
+	int64_t credit_ns;
 	struct rig rig;
 	char *data;
 
@@ -240,9 +241,18 @@ Test(tracker, a_converged_process_is_left_alone)
 	}
 	cr_assert_eq(pause_ns, 16 * second_ns);
 	cr_assert_not(sksm_tracker_stirs(rig.tracker));
+	cr_assert_not(sksm_tracker_is_due(rig.tracker, pause_ns - 1, pause_ns));
+	cr_assert(sksm_tracker_is_due(rig.tracker, pause_ns, pause_ns));
 	for (unsigned int i = 0; i < 300; i++)
 		unit_fill_page(data + BYTES + i * PAGE, PAGES + i + 1);
 	cr_assert(sksm_tracker_stirs(rig.tracker));
+	cr_assert_not(sksm_tracker_is_due(rig.tracker, second_ns - 1, pause_ns));
+	cr_assert(sksm_tracker_is_due(rig.tracker, second_ns, pause_ns));
+	/* Unless there is nothing left to spend. */
+	credit_ns = rig.tracker->budget.credit_ns;
+	rig.tracker->budget.credit_ns = 0;
+	cr_assert_not(sksm_tracker_is_due(rig.tracker, second_ns, pause_ns));
+	rig.tracker->budget.credit_ns = credit_ns;
 	pause_ns = sksm_tracker_pass(rig.tracker);
 	cr_assert_eq(pause_ns, second_ns);
 	cr_assert(rig_pass_until(&rig, data + BYTES, 300, RIG_BIT(UNIQUE), 300));
