@@ -16,9 +16,6 @@
 #include "tracker/sys.h"
 
 #define NS_PER_MS 1000000ull
-#define STEP_MS 20		/* how often a pulse is checked */
-#define STEP_MAX_MS 160u	/* where others leave little of the CPUs to ksmd */
-#define STEP_PART 4
 #define LOOK_MS 250		/* between looks at the records while a pulse is due */
 /* While none is: processes say so once a second at most. After a rest, rarely: 0.2 ms each. */
 #define IDLE_MIN_MS 1000u
@@ -256,18 +253,10 @@ static bool start_pulse(struct pacer *pacer)
 	return true;
 }
 
-/* After a step of @ms in which ksmd used @used_ns: it has to get somewhere before the next check. */
-static unsigned int next_step_ms(unsigned int ms, uint64_t used_ns)
-{
-	if (used_ns * STEP_PART >= ms * NS_PER_MS)
-		return STEP_MS;
-	return ms * 2 < STEP_MAX_MS ? ms * 2 : STEP_MAX_MS;
-}
-
 /* One pulse, from the start to putting back. True where a signal says to end. */
 static bool run_pulse(struct pacer *pacer)
 {
-	unsigned int ms = STEP_MS;
+	unsigned int ms = SKSM_STEP_MS;
 	int number;
 
 	if (!start_pulse(pacer))
@@ -278,7 +267,7 @@ static bool run_pulse(struct pacer *pacer)
 		number = wait_signal(ms);
 		if (number || !check_pulse(pacer))
 			break;
-		ms = next_step_ms(ms, pacer->pulse.ksmd_cpu_ns - before_ns);
+		ms = sksm_progress_step_ms(ms, pacer->pulse.ksmd_cpu_ns - before_ns);
 	}
 	sksm_pulse_stop(&pacer->pulse);
 	write_stats(pacer);
@@ -362,7 +351,7 @@ static int loop(struct pacer *pacer)
 			if (!end_pulse(pacer, once) || (once && pacer->error))
 				return once ? EXIT_FAILURE : EXIT_SUCCESS;
 			/* Unless the pulse ended for lack of budget, look again at once. */
-			sleep_ms = pause_ms(pacer, pacer->series ? LOOK_MS : STEP_MS,
+			sleep_ms = pause_ms(pacer, pacer->series ? LOOK_MS : SKSM_STEP_MS,
 					    LOOK_COST_PULSE);
 		}
 		if (now() - pacer->stats_ns > STATS_MS * NS_PER_MS)

@@ -23,6 +23,9 @@
 #define GROWTH_PART 8
 #define GROWTH_CALM_NS 700000000u
 #define GROWTH_MAX_NS 2500000000u
+/* Less than one part in so many of a step is next to nothing. */
+#define STEP_PART 4
+#define STEP_MAX_MS 160u
 
 /* Changes whenever ksmd has merged something. */
 static uint64_t merged_now(void)
@@ -86,7 +89,7 @@ void sksm_progress_begin(struct sksm_progress *progress, const struct sksm_deman
 		.waited = demand->pending_bytes / PAGE_BYTES,
 		.offered_bytes = demand->offered_bytes,
 	};
-	progress->began = progress->merged;
+	progress->began = progress->checked = progress->merged;
 	progress->judged_scan = progress->scan;
 }
 
@@ -121,14 +124,23 @@ bool sksm_progress_fruitless(struct sksm_progress *progress, const struct sksm_d
 	return scan - progress->scan >= FRUITLESS_SCANS;
 }
 
-bool sksm_progress_finished(const struct sksm_progress *progress, const struct sksm_demand *demand)
+bool sksm_progress_finished(struct sksm_progress *progress, const struct sksm_demand *demand)
 {
 	uint64_t merged = merged_now(), waited = progress->waited, gained;
+	bool merges = merged > progress->checked;
 
+	progress->checked = merged;
 	if (demand->offered_bytes > progress->offered_bytes)
 		waited += (demand->offered_bytes - progress->offered_bytes) / PAGE_BYTES;
 	gained = merged > progress->began ? merged - progress->began : 0;
-	return gained + waited / FRUIT_PART >= waited;
+	return !merges && gained + waited / FRUIT_PART >= waited;
+}
+
+unsigned int sksm_progress_step_ms(unsigned int ms, uint64_t used_ns)
+{
+	if (used_ns * STEP_PART >= ms * 1000000ull)
+		return SKSM_STEP_MS;
+	return ms * 2 < STEP_MAX_MS ? ms * 2 : STEP_MAX_MS;
 }
 
 bool sksm_progress_worth(struct sksm_progress *progress, const struct sksm_demand *demand,

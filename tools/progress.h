@@ -26,6 +26,7 @@ struct sksm_progress {
 	uint64_t gained;	/* pages that the series merged */
 	uint64_t began;		/* pages that were merged when it began */
 	uint64_t waited;	/* and those that waited then */
+	uint64_t checked;	/* that were merged when it was last asked whether it is finished */
 	uint64_t offered_bytes;
 	bool fruitful;		/* it merged a part of what waits that counts */
 };
@@ -65,11 +66,18 @@ void sksm_progress_begin(struct sksm_progress *progress, const struct sksm_deman
 bool sksm_progress_fruitless(struct sksm_progress *progress, const struct sksm_demand *demand);
 
 /*
- * As much was merged as waited and was offered since, but for a part that does not count: known
- * sooner than from the records, which processes bring up to date once in a pass. Costs three small
- * files.
+ * As much was merged as waited and was offered since, but for a part that does not count, and
+ * nothing since the last question: known sooner than from the records, which processes bring up to
+ * date once in a pass. To be asked once a step; costs three small files.
  */
-bool sksm_progress_finished(const struct sksm_progress *progress, const struct sksm_demand *demand);
+bool sksm_progress_finished(struct sksm_progress *progress, const struct sksm_demand *demand);
+
+/*
+ * After a step of @ms in which ksmd used @used_ns of CPU time, how long is the next to be? Where
+ * others leave next to nothing to ksmd it has to get somewhere before the next check.
+ */
+#define SKSM_STEP_MS 20u
+unsigned int sksm_progress_step_ms(unsigned int ms, uint64_t used_ns);
 
 /*
  * The series is over and took @ksmd_cpu_ns. True where it was worth that: it was fruitful, and the

@@ -57,7 +57,7 @@ bool sksm_pulse_ready(struct sksm_pulse *pulse);
  */
 int sksm_pulse_start(struct sksm_pulse *pulse);
 
-/* To be called every few milliseconds while one is on. */
+/* To be called every few milliseconds while one is on (sksm_progress_step_ms). */
 enum sksm_pulse_state sksm_pulse_check(struct sksm_pulse *pulse);
 
 /*

@@ -142,13 +142,17 @@ Test(progress, all_that_waited_is_merged)
 
 	cr_assert_not(sksm_progress_finished(&progress, &demand));
 	sharing += WAITING - WAITING / 32 - 1;
-	cr_assert_not(sksm_progress_finished(&progress, &demand));
+	for (int i = 0; i < 2; i++)
+		cr_assert_not(sksm_progress_finished(&progress, &demand));
 	sharing++;
+	/* It merges yet. */
+	cr_assert_not(sksm_progress_finished(&progress, &demand));
 	cr_assert(sksm_progress_finished(&progress, &demand));
 	/* What is offered meanwhile waits, too; what is taken back has no part in it. */
 	more.offered_bytes += WAITING * (uint64_t)PAGE;
 	cr_assert_not(sksm_progress_finished(&progress, &more));
 	sharing += WAITING;
+	cr_assert_not(sksm_progress_finished(&progress, &more));
 	cr_assert(sksm_progress_finished(&progress, &more));
 	less.offered_bytes = 0;
 	cr_assert(sksm_progress_finished(&progress, &less));
@@ -168,6 +172,7 @@ Test(progress, one_page_that_waits)
 	sksm_progress_begin(&progress, &one);
 	cr_assert_not(sksm_progress_finished(&progress, &one));
 	sharing++;
+	cr_assert_not(sksm_progress_finished(&progress, &one));
 	cr_assert(sksm_progress_finished(&progress, &one));
 }
 
@@ -262,4 +267,14 @@ Test(progress, no_growth_in_a_hurry)
 	struct sksm_growth growth = { 0 };
 
 	cr_assert_not(sksm_progress_grows(&growth, &hurried, MS));
+}
+
+/* The more the others leave to ksmd, the sooner it is looked after again. */
+Test(progress, steps)
+{
+	cr_assert_eq(sksm_progress_step_ms(SKSM_STEP_MS, 5 * MS), SKSM_STEP_MS);
+	cr_assert_eq(sksm_progress_step_ms(SKSM_STEP_MS, 5 * MS - 1), 2 * SKSM_STEP_MS);
+	cr_assert_eq(sksm_progress_step_ms(80, 0), 160);
+	cr_assert_eq(sksm_progress_step_ms(160, 0), 160);
+	cr_assert_eq(sksm_progress_step_ms(160, 40 * MS), SKSM_STEP_MS);
 }
