@@ -150,22 +150,6 @@ static bool is_cut(uint64_t start, uint64_t bytes)
 	return result == -EFAULT;
 }
 
-/* Linux 6.17 or newer. */
-static bool is_6_17(void)
-{
-	struct utsname name;
-	unsigned int major = 0, minor = 0;
-	const char *p = name.release;
-
-	if (sksm_call1(SYS_uname, &name))
-		return false;
-	for (; *p >= '0' && *p <= '9'; p++)
-		major = major * 10 + (unsigned int)(*p - '0');
-	for (p += *p == '.'; *p >= '0' && *p <= '9'; p++)
-		minor = minor * 10 + (unsigned int)(*p - '0');
-	return major > 6 || (major == 6 && minor >= 17);
-}
-
 /*
  * A move to a fixed address that the kernel refuses before it looks at any mapping, and changes
  * nothing (mm/mremap.c, check_mremap_params). Piece by piece some of it would succeed.
@@ -181,7 +165,7 @@ static bool is_refused(const void *addr, size_t old_length, size_t new_length, i
 		return false;
 	/* Whole pages are compared since 6.17, and before that what the program said. */
 	if (flags & MREMAP_DONTUNMAP &&
-	    (old_bytes != new_bytes || (old_length != new_length && !is_6_17())))
+	    (old_bytes != new_bytes || (old_length != new_length && !shim_is_6_17())))
 		return true;
 	return !(flags & MREMAP_MAYMOVE) || !old_bytes || !new_bytes || (from | to) & mask ||
 	       new_bytes > ADDRESS_END || to > ADDRESS_END - new_bytes ||
@@ -237,15 +221,10 @@ static void *mremap_cut(void *addr, size_t old_length, size_t new_length, int fl
 
 /*
  * Our thread cut the mapping between the question and the call. Is the target still the caller's?
- * Before 6.17 it has been unmapped, and is taken again here unless another thread was faster.
  */
 static bool has_target(void *target, size_t bytes, int flags)
 {
-	const int reserve = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
-
-	return !(flags & MREMAP_FIXED) || is_6_17() ||
-	       sksm_call6(SYS_mmap, target, bytes, PROT_NONE, reserve, -1, 0) ==
-	       (long)(uintptr_t)target;
+	return !(flags & MREMAP_FIXED) || shim_take_target((uintptr_t)target, bytes);
 }
 
 SHIM_EXPORT void *mremap(void *addr, size_t old_length, size_t new_length, int flags, ...)

@@ -119,9 +119,12 @@ static void note_fork(void)
  */
 static void after_fork(void)
 {
-	/* The thread that was at it is not here. */
+	/*
+	 * The thread that was at it is not here, and how far it was nobody knows: whether it has
+	 * given addresses back, which may be the program's by now.
+	 */
 	if (shim.sleep == SHIM_WAKING)
-		shim.sleep = SHIM_ASLEEP;
+		shim.sleep = SHIM_NO_SLEEP;
 	/* In a sandbox a child must not so much as ask for its pid. */
 	if (!shim.enabled || shim.sandboxed || shim.control->alive)
 		return;

@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 
 #include "clone.h"
@@ -26,9 +27,31 @@
 #include "tracker/map.h"
 #include "tracker/sys.h"
 
-#define STACK_BYTES 16384
 /* Times that a piece may be cut anew between the look at the map and the call. */
 #define TRIES 16
+
+bool shim_is_6_17(void)
+{
+	struct utsname name;
+	unsigned int major = 0, minor = 0;
+	const char *p = name.release;
+
+	if (sksm_call1(SYS_uname, &name))
+		return false;
+	for (; *p >= '0' && *p <= '9'; p++)
+		major = major * 10 + (unsigned int)(*p - '0');
+	for (p += *p == '.'; *p >= '0' && *p <= '9'; p++)
+		minor = minor * 10 + (unsigned int)(*p - '0');
+	return major > 6 || (major == 6 && minor >= 17);
+}
+
+bool shim_take_target(uint64_t target, uint64_t bytes)
+{
+	const int reserve = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+
+	return shim_is_6_17() ||
+	       sksm_call6(SYS_mmap, target, bytes, PROT_NONE, reserve, -1, 0) == (long)target;
+}
 
 struct job {
 	uint64_t start;
@@ -37,6 +60,7 @@ struct job {
 	int flags;
 	uint64_t target;	/* where the whole goes; 0: nobody has said */
 	uint64_t last;		/* start of the last piece */
+	uint64_t lost_bytes;	/* of the target, behind what was moved: another thread's now */
 	long result;
 };
 
@@ -97,10 +121,12 @@ static bool find_piece(struct sksm_map *map, uint64_t at, uint64_t end, struct s
  * Move [from, from + bytes) to @to, one piece after the other; the last one becomes @more bytes
  * longer. Our thread may cut a piece between the look and the call. Then nothing is moved, or
  * (since 6.17, where only what comes behind the cut is registered) the part before it: what is left
- * of that piece is found behind a hole. *ret_moved: bytes that have left. 0 or -errno.
+ * of that piece is found behind a hole. *ret_moved: bytes that have left. *ret_lost: of the target,
+ * what another thread mapped behind them. 0 or -errno.
  */
 static long move_range(struct sksm_map *map, uint64_t from, uint64_t bytes, uint64_t to,
-		       uint64_t more, int flags, uint64_t *ret_moved)
+		       uint64_t more, int flags, uint64_t *ret_moved,
+		       uint64_t *ret_lost)
 {
 	const uint64_t end = from + bytes;
 	uint64_t at = from, asked = from;
@@ -108,17 +134,25 @@ static long move_range(struct sksm_map *map, uint64_t from, uint64_t bytes, uint
 	struct sksm_vma piece;
 	long result = 0;
 
+	*ret_lost = 0;
 	while (at < end && tries) {
+		uint64_t grown;
+
 		result = -EFAULT;
 		if (!find_piece(map, at, end, &piece) || (piece.start > at && piece.start >= asked))
 			break;
 		at = piece.start;
 		asked = piece.end;
-		result = move(at, asked - at, asked - at + (asked == end ? more : 0),
+		grown = asked - at + (asked == end ? more : 0);
+		result = move(at, asked - at, grown,
 			      flags | MREMAP_MAYMOVE | MREMAP_FIXED, to + (at - from));
-		if (result == -EFAULT) {
+		if (result == -EFAULT && shim_take_target(to + (at - from), grown)) {
 			tries--;
 			continue;
+		}
+		if (result == -EFAULT) {
+			*ret_lost = grown;
+			result = -ENOMEM;
 		}
 		if (sksm_is_error((void *)result))
 			break;
@@ -129,16 +163,16 @@ static long move_range(struct sksm_map *map, uint64_t from, uint64_t bytes, uint
 	return at < end ? result : 0;
 }
 
-static long move_all(struct sksm_map *map, const struct job *job, uint64_t *ret_moved)
+static long move_all(struct sksm_map *map, struct job *job, uint64_t *ret_moved)
 {
-	uint64_t back;
+	uint64_t back, lost;
 	long result = move_range(map, job->start, job->old_bytes, job->target,
 				 job->new_bytes - job->old_bytes, job->flags & MREMAP_DONTUNMAP,
-				 ret_moved);
+				 ret_moved, &job->lost_bytes);
 
 	if (!result)
 		return (long)job->target;
-	move_range(map, job->target, *ret_moved, job->start, 0, 0, &back);
+	move_range(map, job->target, *ret_moved, job->start, 0, 0, &back, &lost);
 	return result;
 }
 
@@ -153,7 +187,7 @@ static long grow_in_place(const struct job *job)
 /* Memory that nobody else can take until the pieces lie on it. */
 static long move_somewhere(struct sksm_map *map, struct job *job)
 {
-	uint64_t moved;
+	uint64_t moved, kept;
 	long result = sksm_call6(SYS_mmap, 0, job->new_bytes, PROT_NONE,
 				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
@@ -162,8 +196,9 @@ static long move_somewhere(struct sksm_map *map, struct job *job)
 	job->target = (uint64_t)result;
 	result = move_all(map, job, &moved);
 	/* Where pieces lay for a while, another thread may have mapped something by now. */
-	if (sksm_is_error((void *)result))
-		sksm_call2(SYS_munmap, job->target + moved, job->new_bytes - moved);
+	kept = moved + job->lost_bytes;
+	if (sksm_is_error((void *)result) && kept < job->new_bytes)
+		sksm_call2(SYS_munmap, job->target + kept, job->new_bytes - kept);
 	return result;
 }
 
@@ -211,10 +246,30 @@ static int work(void *arg)
 	return 0;
 }
 
+/*
+ * On a stack of ours: the caller's may be as small as that of a signal handler. With all signals
+ * blocked, so that no handler of this thread waits for itself. -errno or the helper's pid.
+ */
+static long run_helper(struct job *job)
+{
+	uint32_t *busy = &shim.control->helper, free = 0;
+	long pid;
+
+	while (!__atomic_compare_exchange_n(busy, &free, 1, false, __ATOMIC_ACQUIRE,
+					    __ATOMIC_RELAXED)) {
+		sksm_call0(SYS_sched_yield);
+		free = 0;
+	}
+	pid = shim_clone(CLONE_VM | CLONE_VFORK | CLONE_FILES,
+			 shim.reservation + SHIM_HELPER_AT + SHIM_HELPER_BYTES, NULL, NULL, NULL,
+			 work, job);
+	__atomic_store_n(busy, 0, __ATOMIC_RELEASE);
+	return pid;
+}
+
 long shim_mremap_pieces(void *addr, size_t old_bytes, size_t new_bytes, int flags, void *new_addr)
 {
 	const uint64_t mask = SKSM_PAGE_BYTES - 1;
-	char stack[STACK_BYTES] __attribute__((aligned(16)));
 	uint64_t all = ~0ull, old;
 	struct job job = {
 		.start = (uintptr_t)addr,
@@ -237,8 +292,7 @@ long shim_mremap_pieces(void *addr, size_t old_bytes, size_t new_bytes, int flag
 	 */
 	if (sksm_call4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(all)))
 		return -EFAULT;
-	pid = shim_clone(CLONE_VM | CLONE_VFORK | CLONE_FILES, stack + sizeof(stack), NULL, NULL,
-			 NULL, work, &job);
+	pid = run_helper(&job);
 	/* Its exit signal is none: no other wait of the program finds it. */
 	if (pid > 0)
 		sksm_call4(SYS_wait4, pid, 0, __WCLONE, 0);

@@ -33,6 +33,7 @@ struct shim_control {
 	int32_t last_tid;	/* of one that may still be on its way out; 0: none */
 	uint32_t phase;		/* enum shim_phase */
 	uint32_t stop;		/* futex: our thread sleeps on it; 1 asks it to end */
+	uint32_t helper;	/* a helper uses its stack */
 	uint32_t holds;		/* program threads that keep ours away for the moment */
 	uint32_t interrupted;	/* one of them sent a thread away: it is to come back */
 	uint32_t dormant;	/* nothing can be tracked here: no use in trying again */
@@ -46,8 +47,8 @@ struct shim_control {
 
 /*
  * Everything of ours lies in one reservation (tracker/arena.h says why): the control page, the
- * record, our thread's guard, stack and thread block, and what is known of call sites, which alone
- * a child inherits; the tracker has the rest.
+ * record, our thread's guard, stack and thread block, the stack of helpers (pieces.c), and what is
+ * known of call sites, which alone a child inherits; the tracker has the rest.
  */
 #define SHIM_CONTROL_AT 0u
 #define SHIM_RECORD_AT 4096u
@@ -55,7 +56,9 @@ struct shim_control {
 #define SHIM_STACK_AT 12288u
 #define SHIM_STACK_BYTES (64u << 10)
 #define SHIM_BLOCK_AT (SHIM_STACK_AT + SHIM_STACK_BYTES)
-#define SHIM_SITES_AT (SHIM_BLOCK_AT + 4096u)
+#define SHIM_HELPER_AT (SHIM_BLOCK_AT + 4096u)
+#define SHIM_HELPER_BYTES 16384u
+#define SHIM_SITES_AT (SHIM_HELPER_AT + SHIM_HELPER_BYTES)
 #define SHIM_SITES_BYTES ((sizeof(struct sksm_sites) + 4095u) & ~(size_t)4095u)
 
 /*

@@ -35,6 +35,8 @@ static void adopt_control(struct shim_control *control)
 
 void shim_child(void)
 {
+	/* What the parent left, this one is in. */
+	shim.left_pids = false;
 	/* Threads of a child race here only if it made them by raw clone: both do the same. */
 	adopt_control(shim.control);
 }

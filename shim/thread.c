@@ -271,9 +271,12 @@ static bool start_allowed(struct shim_control *control)
 	if (!__atomic_compare_exchange_n(&control->phase, &idle, SHIM_STARTING, false,
 					 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 		return false;
-	/* Whoever began to hold before the exchange saw nothing to wait for. */
-	if (!__atomic_load_n(&control->holds, __ATOMIC_SEQ_CST) &&
-	    !__atomic_load_n(&control->tid, __ATOMIC_ACQUIRE))
+	/*
+	 * Whoever began to hold before the exchange saw nothing to wait for, and may have done by
+	 * now what it was for.
+	 */
+	if (!__atomic_load_n(&control->holds, __ATOMIC_SEQ_CST) && !shim.sandboxed &&
+	    !shim.retired && !__atomic_load_n(&control->tid, __ATOMIC_ACQUIRE))
 		return true;
 	__atomic_store_n(&control->phase, SHIM_IDLE, __ATOMIC_RELEASE);
 	return false;

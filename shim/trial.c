@@ -124,7 +124,7 @@ static uint32_t inner_tid(const char *text)
  */
 static bool has_filter(struct shim_self *self)
 {
-	char text[2048];
+	static char text[2048];
 
 	self->tid = 0;
 	self->anon_kb = 0;
@@ -136,9 +136,13 @@ static bool has_filter(struct shim_self *self)
 	return number_after(text, "\nSeccomp:\t") != 0;
 }
 
+/*
+ * One thread of a process wakes the shim, on whatever stack it has: a signal handler's may be small.
+ * What is large is static.
+ */
 bool shim_trial_survived(struct shim_self *ret)
 {
-	char stack[TRIAL_STACK_BYTES] __attribute__((aligned(16)));
+	static char stack[TRIAL_STACK_BYTES] __attribute__((aligned(16)));
 	volatile struct trial trial = { false, false };
 	int pid;
 

@@ -37,6 +37,7 @@ static void fill_entry(struct sksm_entry *entry, const struct sksm_place_record 
 	entry->owner = found->owner;
 	entry->dev = found->dev;
 	entry->inode = found->inode;
+	entry->mapped = found->mapped;
 	entry->engine = sksm_engine_name(found->record->engine);
 	entry->tracker = sksm_tracker_name(found->record->tracker);
 	entry->mode = sksm_mode_name(found->record->mode);
@@ -92,12 +93,14 @@ static void note_domain(const char *dir, const char *domain, void *arg)
 
 static int compare_entries(const void *a, const void *b)
 {
-	const struct sksm_record *left = &((const struct sksm_entry *)a)->record;
-	const struct sksm_record *right = &((const struct sksm_entry *)b)->record;
+	const struct sksm_entry *left = a, *right = b;
 
-	if (left->pid != right->pid)
-		return left->pid < right->pid ? -1 : 1;
-	return left->start_ns < right->start_ns ? -1 : left->start_ns > right->start_ns;
+	if (left->record.pid != right->record.pid)
+		return left->record.pid < right->record.pid ? -1 : 1;
+	if (left->owner != right->owner)
+		return left->owner < right->owner ? -1 : 1;
+	return left->record.start_ns < right->record.start_ns ? -1 :
+	       left->record.start_ns > right->record.start_ns;
 }
 
 static double span_seconds(uint64_t from_ns, uint64_t to_ns)
@@ -119,10 +122,12 @@ static void judge(struct sksm_census *census)
 		const struct sksm_place_record found = {
 			.record = record, .dir = entry->dir, .domain = entry->domain,
 			.name = entry->name, .owner = entry->owner, .dev = entry->dev,
-			.inode = entry->inode,
+			.inode = entry->inode, .mapped = entry->mapped,
 		};
+		/* Another user's says nothing about this one. */
 		bool superseded = i + 1 < census->count && record->pid == entry[1].record.pid &&
-				  record->ppid == entry[1].record.ppid;
+				  record->ppid == entry[1].record.ppid &&
+				  entry->owner == entry[1].owner;
 
 		entry->life = sksm_process_life(&found, superseded, &nested, &entry->pid);
 		entry->state = sksm_life_name(entry->life);
@@ -267,6 +272,26 @@ static void sum_up(struct sksm_census *census, enum sksm_census_scope scope)
 	census->total_of = running_only ? "running" : "finished";
 }
 
+static bool is_running(const struct sksm_census *census, pid_t pid)
+{
+	for (size_t i = 0; i < census->count; i++)
+		if (census->list[i].pid == pid && census->list[i].life == SKSM_LIFE_RUNNING)
+			return true;
+	return false;
+}
+
+/* Records that are not mapped do not show in the maps that were searched for them. */
+static void leave_out_recorded(struct sksm_census *census)
+{
+	struct sksm_unrecorded *unrecorded = &census->unrecorded;
+	size_t kept = 0, i;
+
+	for (i = 0; i < unrecorded->count; i++)
+		if (!is_running(census, unrecorded->list[i].pid))
+			unrecorded->list[kept++] = unrecorded->list[i];
+	unrecorded->count = kept;
+}
+
 int sksm_census_take(struct sksm_census *ret, const struct sksm_places *places,
 		     const struct sksm_census_query *query)
 {
@@ -293,10 +318,11 @@ int sksm_census_take(struct sksm_census *ret, const struct sksm_places *places,
 		taking.census.list[i].sites = sksm_sites_read(&taking.census.list[i]);
 	if (query->scope != SKSM_CENSUS_FINISHED)
 		measure(&taking.census);
-	keep_wanted(&taking.census, query);
-	sum_up(&taking.census, query->scope);
 	if (query->unrecorded)
 		taking.error = sksm_unrecorded_find(&taking.census.unrecorded, query->domain);
+	leave_out_recorded(&taking.census);
+	keep_wanted(&taking.census, query);
+	sum_up(&taking.census, query->scope);
 	if (taking.error)
 		sksm_census_fini(&taking.census);
 	*ret = taking.census;

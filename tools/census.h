@@ -30,6 +30,7 @@ struct sksm_entry {
 	uid_t owner;
 	dev_t dev;
 	ino_t inode;
+	bool mapped;			/* the file, by the process, while it lives */
 	pid_t pid;			/* by which we know it: another one in a container */
 	enum sksm_life life;
 	const char *state;

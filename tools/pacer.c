@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "ksmd.h"
 #include "pacer_home.h"
 #include "pacer_loop.h"
 #include "pacer_state.h"
@@ -183,6 +184,9 @@ int main(int argc, char **argv)
 	if (geteuid() != 0)
 		errx(EXIT_FAILURE, "only root can switch ksmd on and off; run it as root, "
 		     "for example: sudo sksm-pacer");
+	/* It would hold the lock of the machine, and nobody else would merge anything. */
+	if (!arguments.restore && access(SKSM_KSMD_ROOT "/run", W_OK) && errno != ENOENT)
+		err(EXIT_FAILURE, "%s", SKSM_KSMD_ROOT "/run");
 	sksm_pacer_loop_block_signals();
 	if (arguments.parent) {
 		/* Even where sksm-run is killed, we end; and it may have been before this call. */

@@ -181,7 +181,7 @@ static void finish_series(struct pacer *pacer, bool served)
 		pacer->linger_ms = LINGER_MIN_MS;
 	else if (pacer->linger_ms < LINGER_MAX_MS)
 		pacer->linger_ms *= 2;
-	if (pacer->progress.fruitful) {
+	if (pacer->progress.fruitful || pacer->progress.finished) {
 		pacer->backoff_ms = 0;
 	} else if (served) {
 		pacer->backoff_ms = pacer->backoff_ms ? pacer->backoff_ms * 2 : BACKOFF_MIN_MS;

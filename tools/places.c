@@ -5,6 +5,7 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "text.h"
+#include "tracker/record_file.h"
 #include "tracker/site_file.h"
 
 /* A user may fill his directories with names; ours is not the program that pays for it. */
@@ -39,10 +41,15 @@ struct position {
 
 static void complain(const struct position *at, const char *name, const char *reason)
 {
-	if (!at->walk->quiet)
-		warnx("%s%s%s%s%s%s: %s, skipped", at->dir, at->domain ? "/" : "",
-		      at->domain ? at->domain : "", at->in_records ? "/records" : "",
-		      *name ? "/" : "", name, reason);
+	char clean[NAME_MAX + 1];
+
+	if (at->walk->quiet)
+		return;
+	/* The user's whose directory it is, for the terminal of whoever reports. */
+	sksm_text_clean(clean, sizeof(clean), name);
+	warnx("%s%s%s%s%s%s: %s, skipped", at->dir, at->domain ? "/" : "",
+	      at->domain ? at->domain : "", at->in_records ? "/records" : "", *name ? "/" : "",
+	      clean, reason);
 }
 
 /* O_DIRECTORY | O_NOFOLLOW answers ENOTDIR to a symbolic link too. */
@@ -204,6 +211,7 @@ static void visit_record(const struct position *at, int records_fd, const char *
 		found.record = &record;
 		found.dev = status.st_dev;
 		found.inode = status.st_ino;
+		found.mapped = sksm_record_is_mappable(fd);
 		at->walk->found(&found, at->walk->arg);
 	}
 	close(fd);

@@ -51,6 +51,7 @@ struct sksm_place_record {
 	uid_t owner;
 	dev_t dev;
 	ino_t inode;
+	bool mapped;	/* by its process, unless it has gone; else it is written after each pass */
 };
 
 struct sksm_walk {

@@ -164,8 +164,9 @@ static bool from_earlier_boot(const struct sksm_record *record)
 }
 
 /*
- * True where the process maps the record; @if_unreadable where that cannot be seen. Device numbers
- * differ between stat and maps on btrfs and overlayfs, so that the path counts as well.
+ * True where the process maps the record, or the library where records are not mapped;
+ * @if_unreadable where that cannot be seen. Device numbers differ between stat and maps on btrfs
+ * and overlayfs, so that the path counts as well.
  */
 static bool maps_record(pid_t pid, const struct sksm_place_record *found,
 			bool if_unreadable)
@@ -186,8 +187,11 @@ static bool maps_record(pid_t pid, const struct sksm_place_record *found,
 		if (sscanf(line, "%*x-%*x %*s %*x %x:%x %lu %n", &major, &minor, &inode,
 			   &path) != 3)
 			continue;
-		mapped = inode == found->inode && (makedev(major, minor) == found->dev ||
-						   strstr(line + path, tail));
+		if (!found->mapped)
+			mapped = strstr(line + path, "/libsksm");
+		else
+			mapped = inode == found->inode && (makedev(major, minor) == found->dev ||
+							   strstr(line + path, tail));
 	}
 	mapped = mapped || (if_unreadable && ferror(maps));
 	free(line);
@@ -205,6 +209,7 @@ static pid_t find_nested(const struct sksm_place_record *found, const struct sks
 
 		if (nested->list[i].inner == (pid_t)found->record->pid &&
 		    (!found->owner || sksm_process_has_uid(outer, found->owner)) &&
+		    (found->mapped || can_be_of(found->record, found->owner, outer)) &&
 		    maps_record(outer, found, false))
 			return outer;
 	}

@@ -133,7 +133,10 @@ bool sksm_progress_finished(struct sksm_progress *progress, const struct sksm_de
 	if (demand->offered_bytes > progress->offered_bytes)
 		waited += (demand->offered_bytes - progress->offered_bytes) / PAGE_BYTES;
 	gained = merged > progress->began ? merged - progress->began : 0;
-	return !merges && gained + waited / FRUIT_PART >= waited;
+	if (merges || gained + waited / FRUIT_PART < waited)
+		return false;
+	progress->finished = gained;
+	return true;
 }
 
 unsigned int sksm_progress_step_ms(unsigned int ms, uint64_t used_ns)

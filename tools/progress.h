@@ -29,6 +29,7 @@ struct sksm_progress {
 	uint64_t checked;	/* that were merged when it was last asked whether it is finished */
 	uint64_t offered_bytes;
 	bool fruitful;		/* it merged a part of what waits that counts */
+	bool finished;		/* or all of it, however little that was */
 };
 
 /* What waits, while processes still offer more: zeros to begin with. */

@@ -3,6 +3,7 @@
 
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@ static void signals_to_pass(sigset_t *ret)
 {
 	static const int signals[] = {
 		SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGTSTP,
-		SIGWINCH, SIGURG, SIGIO, SIGPWR, SIGVTALRM, SIGPROF,
+		SIGWINCH, SIGURG, SIGIO, SIGPWR, SIGVTALRM, SIGPROF, SIGABRT, SIGXCPU, SIGXFSZ,
 	};
 	size_t i;
 	int number;
@@ -86,6 +87,20 @@ static void pass_on(const siginfo_t *info, pid_t child)
 		kill(child, info->si_signo);
 }
 
+/*
+ * Are we a job of a shell that the terminal belongs to? Then it has to see that we are stopped. Who
+ * stops the child by its pid elsewhere continues it alone, and nobody would continue us.
+ */
+static bool is_job(void)
+{
+	int fd = open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	bool job = fd >= 0 && tcgetpgrp(fd) == getpgrp();
+
+	if (fd >= 0)
+		close(fd);
+	return job;
+}
+
 /* True where the child has ended. A child that was stopped stops us, so that our shell sees it. */
 static bool has_ended(pid_t child, int *ret_status)
 {
@@ -96,6 +111,8 @@ static bool has_ended(pid_t child, int *ret_status)
 			*ret_status = status;
 			return true;
 		}
+		if (WSTOPSIG(status) == SIGSTOP && !is_job())
+			continue;
 		raise(SIGSTOP);
 		/* Here again, we were continued, perhaps alone. */
 		kill(child, SIGCONT);

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ksmd.h"
 #include "locate.h"
 #include "run_child.h"
 
@@ -29,7 +30,8 @@ static bool is_useful(void)
 	struct sksm_options options;
 	struct sksm_probe probe;
 
-	if (geteuid() != 0)
+	/* Where /sys cannot be written, a pacer of the machine's own may do it. */
+	if (geteuid() != 0 || access(SKSM_KSMD_ROOT "/run", W_OK))
 		return false;
 	sksm_options_parse(&options, environ, NULL, NULL);
 	if (options.mode != SKSM_MODE_MERGE)

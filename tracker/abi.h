@@ -94,6 +94,7 @@ struct sksm_sched_attr {
 /* /proc/PID/pagemap entries */
 #define SKSM_PM_EXCLUSIVE (1ull << 56)
 #define SKSM_PM_UFFD_WP (1ull << 57)
+#define SKSM_PM_GUARD (1ull << 58)	/* since 6.15 */
 #define SKSM_PM_FILE (1ull << 61)
 #define SKSM_PM_SWAP (1ull << 62)
 #define SKSM_PM_PRESENT (1ull << 63)

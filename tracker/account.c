@@ -185,6 +185,23 @@ uint64_t sksm_account_offerable(const struct sksm_tracker *tracker)
 	return pages;
 }
 
+uint64_t sksm_account_undecided(const struct sksm_tracker *tracker)
+{
+	uint64_t pages = 0, barred[SKSM_BLOCK_WORDS];
+	struct sksm_block *block, *next;
+
+	HASH_ITER(hh, tracker->blocks.table, block, next) {
+		if (!block->count[SKSM_PAGE_LOOSE] && !block->count[SKSM_PAGE_ARMED])
+			continue;
+		sksm_account_barred(tracker, block, barred);
+		for (unsigned int page = 0; page < SKSM_BLOCK_PAGES; page++)
+			pages += (block->state[page] == SKSM_PAGE_LOOSE ||
+				  block->state[page] == SKSM_PAGE_ARMED) &&
+				 !sksm_bit(barred, page) && !sksm_bit(block->swapped, page);
+	}
+	return pages;
+}
+
 static void count_blocks(struct sksm_tracker *tracker, struct sksm_counters *counters)
 {
 	uint64_t hot = 0, huge = 0, kept = 0;

@@ -70,6 +70,7 @@ bool sksm_audit_parse_line(const char *line, struct sksm_audit_vma *vma)
 		return false;
 	line += 8;
 	vma->mergeable = has_flag(line, "mg");
+	vma->stack = has_flag(line, "nh");
 	vma->foreign = has_flag(line, "um") || has_flag(line, "uw") || has_flag(line, "ui");
 	vma->sensitive = has_flag(line, "lo") || has_flag(line, "dd") || has_flag(line, "wf") ||
 			 has_flag(line, "io") || has_flag(line, "pf");
@@ -82,8 +83,23 @@ static bool is_merged_unmarked(const struct sksm_audit *audit, const struct sksm
 	return audit->unmarked && (vma->has_ksm ? vma->ksm != 0 : vma->anonymous);
 }
 
-static bool take_in(struct sksm_audit *audit, struct sksm_arena *arena,
-		    const struct sksm_audit_vma *vma)
+/*
+ * glibc makes thread stacks without a mapping of their own for the guard since 2.42, which is a
+ * guard region at the lower end: the page map tells it.
+ */
+static bool is_stack(const struct sksm_audit *audit, const struct sksm_sys *sys,
+		     const struct sksm_audit_vma *vma)
+{
+	uint64_t entry;
+
+	return vma->stack && vma->anonymous && audit->pagemap_fd > 0 &&
+	       sys->pread(audit->pagemap_fd, &entry, sizeof(entry),
+			  vma->start / SKSM_PAGE_BYTES * sizeof(entry)) == sizeof(entry) &&
+	       (entry & SKSM_PM_GUARD);
+}
+
+static bool take_in(struct sksm_audit *audit, const struct sksm_sys *sys,
+		    struct sksm_arena *arena, const struct sksm_audit_vma *vma)
 {
 	uint64_t gain = vma->rss > vma->pss ? vma->rss - vma->pss : 0;
 	uint64_t ksm = vma->has_ksm ? vma->ksm : vma->shared;
@@ -91,7 +107,7 @@ static bool take_in(struct sksm_audit *audit, struct sksm_arena *arena,
 	if (vma->sensitive &&
 	    !sksm_ranges_append(&audit->sensitive, arena, vma->start, vma->end))
 		return false;
-	if (audit->uffd_is_foreign && vma->foreign &&
+	if (((audit->uffd_is_foreign && vma->foreign) || is_stack(audit, sys, vma)) &&
 	    !sksm_ranges_append(&audit->foreign, arena, vma->start, vma->end))
 		return false;
 	if (vma->huge && !sksm_ranges_append(&audit->huge, arena, vma->start, vma->end))
@@ -128,7 +144,7 @@ static int read_smaps(struct sksm_audit *audit, const struct sksm_sys *sys,
 		buffer[have] = '\0';
 		while ((newline = memchr(line, '\n', have - (size_t)(line - buffer)))) {
 			*newline = '\0';
-			if (sksm_audit_parse_line(line, &vma) && !take_in(audit, arena, &vma))
+			if (sksm_audit_parse_line(line, &vma) && !take_in(audit, sys, arena, &vma))
 				return -ENOMEM;
 			line = newline + 1;
 		}
@@ -157,6 +173,7 @@ int sksm_audit_run(struct sksm_audit *audit, const struct sksm_sys *sys,
 {
 	struct sksm_audit result = {
 		.uffd_is_foreign = audit->uffd_is_foreign,
+		.pagemap_fd = audit->pagemap_fd,
 		.unmarked = audit->unmarked,
 		.gain = audit->gain,
 		.gain_arg = audit->gain_arg,

@@ -30,6 +30,7 @@ struct sksm_audit_vma {
 	bool anonymous;		/* no file behind it */
 	bool mergeable;		/* mg */
 	bool foreign;		/* um, uw, ui: registered with a userfaultfd */
+	bool stack;		/* nh: a mapping made with MAP_STACK has it (since 6.7), others may */
 	bool sensitive;		/* lo (mlock), dd (DONTDUMP), wf (WIPEONFORK), io, pf */
 };
 
@@ -40,8 +41,10 @@ struct sksm_audit {
 	struct sksm_ranges sensitive;
 	struct sksm_ranges mergeable;
 	struct sksm_ranges huge;	/* some huge pages are in there */
-	struct sksm_ranges foreign;	/* the program's userfaultfd's; empty where ours would show */
+	/* Stacks; and the program's userfaultfd's, where ours would not show. */
+	struct sksm_ranges foreign;
 	bool uffd_is_foreign;	/* we have none: set before the first run */
+	int pagemap_fd;		/* likewise; 0: stacks with guard regions are not told */
 	bool unmarked;		/* what is not mergeable may be merged too: likewise */
 	uint64_t merged_bytes;	/* mapped to merged frames, without zero pages */
 	uint64_t saved_bytes;	/* of those, not backed by a frame of their own */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "budget.h"
 
-/* A burst of this many seconds' worth may be saved up; to begin with, half of it is there. */
+/* So many seconds' worth may be saved up, or owed; to begin with, half of it is there. */
 #define SAVED_SECONDS 20
 
 static int64_t saved_max_ns(const struct sksm_budget *budget)
@@ -34,6 +34,9 @@ void sksm_budget_update(struct sksm_budget *budget, uint64_t now_ns, uint64_t cp
 	if (budget->credit_ns > saved_max_ns(budget))
 		budget->credit_ns = saved_max_ns(budget);
 	budget->credit_ns -= (int64_t)(used_ns + faults * SKSM_FAULT_NS);
+	/* Who is in debt pauses, and a process that pauses for long is taken for dead. */
+	if (budget->credit_ns < -saved_max_ns(budget))
+		budget->credit_ns = -saved_max_ns(budget);
 }
 
 bool sksm_budget_ample(const struct sksm_budget *budget)

@@ -42,7 +42,7 @@ static bool is_due(const struct sksm_tracker *tracker, const struct sksm_block *
 {
 	uint64_t calm_ms = (uint64_t)tracker->options->age_ms + tracker->options->interval_ms;
 
-	return block->huge == SKSM_HUGE_NO && sksm_budget_left(&tracker->budget) &&
+	return block->huge == SKSM_HUGE_NO && sksm_tracker_may_work(tracker) &&
 	       (tracker->now_ns - block->since_ns >= AGAIN_FACTOR * calm_ms * 1000000 ||
 		block->since_ns < tracker->calm_ns);
 }

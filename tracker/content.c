@@ -187,8 +187,7 @@ static bool is_audited(struct sksm_tracker *tracker)
 		sksm_account_audit(tracker, ripe);
 	if (!ripe)
 		return false;
-	return tracker->audit.done_ns + (uint64_t)tracker->options->age_ms * 1000000 >=
-	       tracker->now_ns;
+	return sksm_tracker_audited(tracker, tracker->options->age_ms);
 }
 
 static void digest_ripe(struct sksm_tracker *tracker)
@@ -201,7 +200,7 @@ static void digest_ripe(struct sksm_tracker *tracker)
 			continue;
 		sksm_budget_update(&tracker->budget, sksm_clock_ns(CLOCK_BOOTTIME),
 				   sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID), 0);
-		if (!sksm_budget_left(&tracker->budget) || sksm_tracker_stops(tracker))
+		if (!sksm_tracker_may_work(tracker) || sksm_tracker_stops(tracker))
 			break;
 		if (block->huge != SKSM_HUGE_NO)
 			sksm_huge_step(tracker, block);

@@ -192,8 +192,9 @@ static void heat_block(struct sksm_tracker *tracker, struct sksm_block *block)
 	if (block->broken)
 		judge_breaks(block);
 	block->writes = 0;
-	if (!block->count[SKSM_PAGE_LOOSE] || !sksm_budget_left(&tracker->budget) ||
-	    (tracker->now_ns < block->next_arm_ns && !(tracker->thaw && !block->proven)))
+	if (!block->count[SKSM_PAGE_LOOSE] || !sksm_tracker_may_work(tracker) ||
+	    (tracker->now_ns < block->next_arm_ns && !tracker->calm_ns &&
+	     !(tracker->thaw && !block->proven)))
 		return;
 	if (tracker->kind == SKSM_TRACKER_DIGEST && !sksm_compare_may_arm(tracker, block))
 		return;

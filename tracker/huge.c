@@ -55,6 +55,8 @@ static void start_over(struct sksm_tracker *tracker, struct sksm_block *block, u
 	block->sample = sample;
 	block->since_ns = tracker->now_ns;
 	wait_for(tracker, block, (uint64_t)tracker->options->age_ms * 1000000);
+	if (tracker->calm_ns)
+		block->next_arm_ns = tracker->now_ns;
 }
 
 /* What is not digested yet, for whatever reason, or was shared by fork when that was tried. */

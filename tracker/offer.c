@@ -184,8 +184,7 @@ static void offer_all(struct sksm_tracker *tracker)
 	tracker->shortest = shortest_run(tracker);
 }
 
-/* Twins that may be offered now: not those that the last offers left in runs that are too short. */
-static uint64_t count_waiting(const struct sksm_tracker *tracker)
+uint64_t sksm_offer_waiting(const struct sksm_tracker *tracker)
 {
 	unsigned int shortest = shortest_run(tracker);
 	uint64_t pages = shortest ? sksm_account_offerable(tracker) : 0;
@@ -305,11 +304,11 @@ void sksm_offer_pass(struct sksm_tracker *tracker)
 		return;
 	read_full_scans(tracker);
 	maintain(tracker);
-	waiting = count_waiting(tracker);
+	waiting = sksm_offer_waiting(tracker);
 	if (!waiting)
 		return;
 	/* A mapping may have been locked or marked since it was digested. */
 	sksm_account_audit(tracker, waiting);
-	if (sksm_tracker_audited(tracker))
+	if (sksm_tracker_audited(tracker, SKSM_OFFER_AUDIT_MS))
 		offer_all(tracker);
 }

@@ -16,7 +16,7 @@
  * goes to a new block (btrfs; overlayfs may lie upon it), or to a server, it may find no room, and
  * the program would get SIGBUS.
  */
-static bool is_mappable(int fd)
+bool sksm_record_is_mappable(int fd)
 {
 	struct statfs fs;
 
@@ -47,7 +47,7 @@ static bool make_file(const struct sksm_sys *sys, int dir_fd, struct sksm_record
 	if (fd < 0)
 		return false;
 	written = sys->write(fd, record, sizeof(*record)) == (ssize_t)sizeof(*record);
-	mappable = written && is_mappable(fd);
+	mappable = written && sksm_record_is_mappable(fd);
 	/* With its block in hand: a full disk found later, by a store, would be a SIGBUS. */
 	if (mappable && sksm_call4(SYS_fallocate, fd, 0, 0, SKSM_RECORD_BYTES) == 0)
 		page = sys->mmap(record, SKSM_RECORD_BYTES, PROT_READ | PROT_WRITE,

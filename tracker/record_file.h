@@ -18,6 +18,9 @@ const char *sksm_record_create(const struct sksm_sys *sys, const struct sksm_opt
 			       const char *comm, const char *command, uint64_t run_id, void *at,
 			       struct sksm_record **ret_record, bool *ret_mapped);
 
+/* Is the record in the file @fd mapped by its process: is its file system one where that is safe? */
+bool sksm_record_is_mappable(int fd);
+
 /* Write to its file, which is there, a @record that is not mapped. Async-signal-safe. */
 void sksm_record_store(const struct sksm_sys *sys, const struct sksm_options *options,
 		       const struct sksm_record *record);

@@ -92,6 +92,10 @@ void sksm_stop(struct sksm *sksm)
 		pthread_cond_signal(&sksm->wake);
 		pthread_mutex_unlock(&sksm->lock);
 		pthread_join(sksm->thread, NULL);
+		pthread_mutex_lock(&sksm->lock);
+		while (sksm->hurries)
+			pthread_cond_wait(&sksm->passed, &sksm->lock);
+		pthread_mutex_unlock(&sksm->lock);
 		if (sksm->record)
 			sksm_instance_end_record(sksm);
 	}
@@ -220,6 +224,8 @@ int sksm_merge_now(struct sksm *sksm, unsigned int timeout_ms)
 	while (!error && sksm->tracker && (sksm->passes < target || sksm->busy))
 		error = pthread_cond_timedwait(&sksm->passed, &sksm->lock, &until);
 	sksm->hurries--;
+	/* Somebody may stop us and wait for this. */
+	pthread_cond_broadcast(&sksm->passed);
 	pthread_mutex_unlock(&sksm->lock);
 	return -error;
 }

@@ -48,7 +48,8 @@ SKSM_API int sksm_start(struct sksm **ret, const char *const *settings, const ch
 
 /*
  * End, and free @sksm (NULL: nothing). What is merged stays so; what is written is its writer's
- * alone again. Waits for the thread: milliseconds, one step of a pass.
+ * alone again. Waits for the thread (milliseconds, one step of a pass) and for whoever waits in
+ * sksm_merge_now, which returns; nothing else may be called meanwhile, or afterwards.
  */
 SKSM_API void sksm_stop(struct sksm *sksm);
 

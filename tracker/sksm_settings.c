@@ -40,6 +40,7 @@ int sksm_instance_parse(struct sksm *sksm, struct sksm_options *ret, const char 
 
 int sksm_instance_set(struct sksm *sksm, const char *setting, const char **ret_reason)
 {
+	struct sksm_options parsed;
 	unsigned int i = 0;
 	char *copy, *old;
 	int error;
@@ -60,11 +61,13 @@ int sksm_instance_set(struct sksm *sksm, const char *setting, const char **ret_r
 	}
 	old = sksm->settings[i];
 	sksm->settings[i] = copy;
-	error = sksm_instance_parse(sksm, &sksm->next, ret_reason);
+	error = sksm_instance_parse(sksm, &parsed, ret_reason);
 	free(error ? copy : old);
-	if (error)
+	if (error) {
 		sksm->settings[i] = old;
-	else
-		sksm->setting_count += i == sksm->setting_count;
-	return error;
+		return error;
+	}
+	sksm->next = parsed;
+	sksm->setting_count += i == sksm->setting_count;
+	return 0;
 }

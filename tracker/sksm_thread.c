@@ -19,6 +19,7 @@
 #include "sys.h"
 #include "tracker.h"
 
+/* Between passes while somebody waits: as long as they take, but not less. */
 #define HURRY_PAUSE_NS 1000000
 
 static void copy_ranges(struct sksm *sksm)
@@ -110,9 +111,10 @@ static void take_stats(struct sksm *sksm)
 		.cow_breaks = counters->cow_breaks, .writes_seen = counters->writes_seen,
 		.cpu_ns = counters->cpu_ns, .refused = total[SKSM_PAGE_REFUSED] * SKSM_PAGE_BYTES,
 	};
-	sksm->busy = total[SKSM_PAGE_LOOSE] || total[SKSM_PAGE_ARMED] ||
+	/* Nobody asks while nobody waits; and it is a walk over all pages. */
+	sksm->busy = !sksm->hurries || sksm_account_undecided(sksm->tracker) ||
 		     (sksm->tracker->engine != SKSM_ENGINE_NONE &&
-		      (total[SKSM_PAGE_TWIN] || total[SKSM_PAGE_OFFERED])) ||
+		      (total[SKSM_PAGE_OFFERED] || sksm_offer_waiting(sksm->tracker))) ||
 		     /* What is saved is known once smaps was read. */
 		     total[SKSM_PAGE_MERGED] + total[SKSM_PAGE_ZERO] !=
 		     sksm->tracker->audited_merged;
@@ -130,15 +132,15 @@ static void wait_until(struct sksm *sksm, uint64_t ns)
 	pthread_cond_timedwait(&sksm->wake, &sksm->lock, &until);
 }
 
-static void pause_for(struct sksm *sksm, uint64_t ns)
+static void pause_for(struct sksm *sksm, uint64_t ns, uint64_t hurried_ns)
 {
 	const uint64_t began_ns = sksm_clock_ns(CLOCK_MONOTONIC);
 	const uint64_t slice_ns = sksm_tracker_slice_ns(sksm->tracker);
 	const bool hurries = sksm->hurries;
 	uint64_t waited_ns = 0;
 
-	if (hurries && ns > HURRY_PAUSE_NS)
-		ns = HURRY_PAUSE_NS;
+	if (hurries && ns > hurried_ns)
+		ns = hurried_ns > HURRY_PAUSE_NS ? hurried_ns : HURRY_PAUSE_NS;
 	while (!sksm->stop && !sksm->restart && sksm->changes == sksm->seen_changes &&
 	       (hurries || !sksm->hurries) && !sksm_tracker_is_due(sksm->tracker, waited_ns, ns)) {
 		wait_until(sksm, began_ns + (ns - waited_ns < slice_ns ? ns : waited_ns + slice_ns));
@@ -164,7 +166,7 @@ static void restart_tracker(struct sksm *sksm)
 static void run_passes(struct sksm *sksm)
 {
 	while (!sksm->stop && sksm->tracker) {
-		uint64_t pause_ns;
+		uint64_t pause_ns, began_ns;
 
 		if (sksm->restart) {
 			restart_tracker(sksm);
@@ -173,10 +175,11 @@ static void run_passes(struct sksm *sksm)
 		copy_ranges(sksm);
 		sksm->tracker->calm_ns = sksm->hurries ? sksm->hurry_ns : 0;
 		pthread_mutex_unlock(&sksm->lock);
+		began_ns = sksm_clock_ns(CLOCK_MONOTONIC);
 		pause_ns = sksm_tracker_pass(sksm->tracker);
 		pthread_mutex_lock(&sksm->lock);
 		take_stats(sksm);
-		pause_for(sksm, pause_ns);
+		pause_for(sksm, pause_ns, sksm_clock_ns(CLOCK_MONOTONIC) - began_ns);
 	}
 	if (sksm->tracker)
 		sksm_tracker_fini(sksm->tracker);

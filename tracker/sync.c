@@ -224,7 +224,7 @@ static void offer_all(struct sksm_tracker *tracker)
 			continue;
 		sksm_budget_update(&tracker->budget, sksm_clock_ns(CLOCK_BOOTTIME),
 				   sksm_clock_ns(CLOCK_THREAD_CPUTIME_ID), 0);
-		if (!sksm_budget_left(&tracker->budget) || sksm_tracker_stops(tracker) ||
+		if (!sksm_tracker_may_work(tracker) || sksm_tracker_stops(tracker) ||
 		    offer_block(tracker, block))
 			break;
 	}
@@ -294,6 +294,6 @@ void sksm_sync_pass(struct sksm_tracker *tracker)
 		return;
 	/* A mapping may have been locked or marked since it was digested. */
 	sksm_account_audit(tracker, waiting);
-	if (sksm_tracker_audited(tracker))
+	if (sksm_tracker_audited(tracker, SKSM_OFFER_AUDIT_MS))
 		offer_all(tracker);
 }

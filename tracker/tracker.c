@@ -87,6 +87,7 @@ static const char *open_kernel(struct sksm_tracker *tracker)
 	if (tracker->kind == SKSM_TRACKER_DIGEST)
 		tracker->regions.max_bytes = SKSM_COMPARE_MAX_BYTES;
 	tracker->mem_fd = sys->openat(AT_FDCWD, "/proc/thread-self/mem", O_RDONLY | O_CLOEXEC, 0);
+	tracker->audit.pagemap_fd = tracker->pagemap_fd;
 	tracker->audit.uffd_is_foreign = tracker->kind == SKSM_TRACKER_DIGEST;
 	tracker->audit.unmarked = tracker->engine == SKSM_ENGINE_SKSM;
 	sksm_pressure_open(&tracker->pressure, sys);

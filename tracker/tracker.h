@@ -265,16 +265,36 @@ bool sksm_account_barred(const struct sksm_tracker *tracker, const struct sksm_b
 /* account.c: twins that may be offered: pages in huge pages are not, before those are given up. */
 uint64_t sksm_account_offerable(const struct sksm_tracker *tracker);
 
+/* account.c: pages that are still to be armed or digested: neither barred nor in swap. */
+uint64_t sksm_account_undecided(const struct sksm_tracker *tracker);
+
+/* offer.c: twins that may be offered now: not those that the last offers left in short runs. */
+uint64_t sksm_offer_waiting(const struct sksm_tracker *tracker);
+
 /* account.c: fill in the counters. */
 void sksm_account_pass(struct sksm_tracker *tracker);
 
 /* The pagemap entries of a whole block into tracker->pagemap. 0 or -errno. */
 int sksm_tracker_pagemap(struct sksm_tracker *tracker, const struct sksm_block *block);
 
-/* Nothing is offered by an audit that is older than a second. */
-static inline bool sksm_tracker_audited(const struct sksm_tracker *tracker)
+/* Nothing is offered by an audit that is older. */
+#define SKSM_OFFER_AUDIT_MS 1000u
+
+/*
+ * Was the last audit made @age_ms ago or since? What is ripe by its age was there when it was made.
+ * Where somebody says that all is calm it may be newer: then the audit has to be of this pass.
+ */
+static inline bool sksm_tracker_audited(const struct sksm_tracker *tracker, unsigned int age_ms)
 {
-	return tracker->audit.done_ns + 1000000000 >= tracker->now_ns;
+	uint64_t age_ns = tracker->calm_ns ? 0 : age_ms * 1000000ull;
+
+	return tracker->audit.done_ns + age_ns >= tracker->now_ns;
+}
+
+/* May work that can wait go on? Where somebody waits for it, whatever it costs. */
+static inline bool sksm_tracker_may_work(const struct sksm_tracker *tracker)
+{
+	return tracker->calm_ns || sksm_budget_left(&tracker->budget);
 }
 
 static inline bool sksm_tracker_stops(const struct sksm_tracker *tracker)

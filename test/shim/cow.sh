@@ -31,5 +31,17 @@ END
 compare full bash filled "$victims/hold" --bytes 4M --seconds 4 --write-half
 recorded "its record went on, without being mapped" \
 	'.comm == "hold" and .tracked > 0 and .passes > 3'
+# While it lives its record is all that tells: no file is mapped.
+start live env LD_PRELOAD="$shim" "$victims/hold" --bytes 4M --seconds 30
+has_passed() {
+	"$sksm_report" --json | jq -e --argjson pid "$pid" \
+		'any(.processes[]; .pid == $pid and .state == "running" and .passes > 3)' >/dev/null
+}
+check "it is said to run" wait_until 10 has_passed
+check "and not to be without a record" jq -e '.unrecorded == []' <("$sksm_report" --json)
+"$sksm_report" --prune >prune.out 2>&1
+check "its record is not removed" has_passed
+kill "$pid"
+wait "$pid" 2>/dev/null
 umount cow
 finish

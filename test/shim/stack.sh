@@ -18,6 +18,11 @@ done
 export SKSM_DIR=$T/sksm
 compare thread "$victims/stack" thread
 at_work thread thread
+# Woken by a signal handler that has little room; the record tells that it was.
+export SKSM_DIR=$T/first
+check "coming up on a small stack" test "$(SKSM_THRESHOLD=1M LD_PRELOAD=$shim "$victims/altstack" --first)" = ok
+recorded "it came up" '.comm == "altstack"'
+export SKSM_DIR=$T/sksm
 check "no stack is mergeable" test "$(cat main-*.out alloca-*.out thread.out |
 	grep -c 'the stack is mergeable: none')" = 14
 compare growsdown "$victims/stack" growsdown

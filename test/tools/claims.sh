@@ -28,16 +28,18 @@ sleep 0.2
 kill -STOP "$liar"
 honest=$(echo $records/*.rec)
 
-# claim PID: a record in which PID has 64 MiB that wait, from now on (struct sksm_record).
+# claim PID [AHEAD]: a record in which PID has 64 MiB that wait, as of now, or of so many seconds from
+# now (struct sksm_record). START: what is added to the time when it began.
 claim() {
-	"$python" - "$honest" "$records" "$1" <<-'END'
+	"$python" - "$honest" "$records" "$1" "${2:-0}" "${START:-0}" <<-'END'
 	import os, struct, sys, time
 	honest, records, pid = sys.argv[1], sys.argv[2], int(sys.argv[3])
 	data = bytearray(open(honest, "rb").read())
-	start, = struct.unpack_from("<Q", data, 32)
+	start = struct.unpack_from("<Q", data, 32)[0] + int(sys.argv[5])
 	struct.pack_into("<I", data, 16, pid)
-	# Ahead of the clock: it never gets old.
-	struct.pack_into("<Q", data, 48, time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 10**15)
+	struct.pack_into("<Q", data, 32, start)
+	updated_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + int(sys.argv[4]) * 10**9
+	struct.pack_into("<Q", data, 48, updated_ns)
 	counters = 736
 	for index, value in ((8, 64 << 20), (9, 0), (18, 64 << 20)):	# offered, merged, pending
 	    struct.pack_into("<Q", data, counters + 8 * index, value)
@@ -62,6 +64,40 @@ for whose in "another user's $$" "a dead one's 4194302"; do
 		report.json
 done
 
+# It would never get old.
+claim "$liar" 1000000
+check "his own, of a time to come: nothing waits" timeout 10 "$sksm_pacer" --once
+check "his own, of a time to come: ksmd was not run" test "$(pulses)" = 0
+
+# A record that is newer than somebody else's, of the same process.
+start victim env LD_PRELOAD="$shim" SKSM_DIR="$T/sksm" "$victims/hold" --bytes 8M --seconds 60
+victim=$pid
+lives() {
+	(unset SKSM_DIR; "$sksm_report" --json --domain "$SKSM_DOMAIN" --pid "$victim") >victim.json
+	jq -e 'any(.processes[]; .pid == '"$victim"' and .uid == 0 and .state == "running")' victim.json
+}
+check "a process of root's" wait_until 10 lives
+START=1000000000000 claim "$victim"
+"$python" - "$(echo "$records/$victim"-*.rec)" "$T/sksm/$SKSM_DOMAIN/records/$victim"-*.rec <<-'END'
+	import sys
+	with open(sys.argv[1], "r+b") as forged, open(sys.argv[2], "rb") as real:
+	    real.seek(20)
+	    parent = real.read(4)
+	    forged.seek(20)
+	    forged.write(parent)
+END
+check "another user's newer record does not end it" lives
+rm "$records/$victim"-*.rec
+kill -KILL "$victim"
+
+# For the terminal of whoever reports.
+touch "$records/$(printf '12-\033[2J.rec')" "$records/$(printf 'a\nsksm-report: all is well')"
+chown 60134 "$records"/*
+(unset SKSM_DIR; "$sksm_report" --domain "$SKSM_DOMAIN") >terminal.out 2>terminal.err
+check "names of files are said" test "$(grep -c skipped terminal.err)" -ge 2
+check "as what they are" eval "! grep -q '$(printf '\033')\|^sksm-report: all is well' terminal.err"
+rm "$records"/12-* "$records"/a*
+
 # Something that ksmd can look at, or it makes no scans.
 start others "$python" -c 'import mmap, os, time
 memory = mmap.mmap(-1, 8 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -70,7 +106,12 @@ memory.madvise(12)	# MADV_MERGEABLE
 print("ready", flush=True)
 time.sleep(60)'
 wait_until 10 said others ready
-claim "$liar"
+touch claims
+(while [ -e claims ]; do
+	claim "$liar"
+	sleep 0.2
+done) &
+claimer=$!
 begin_ns=$(date +%s%N)
 start pacer "$sksm_pacer" --cpu-percent 10
 pacer=$pid
@@ -81,6 +122,8 @@ check "his own: ksmd is run" wait_until 10 was_run
 sleep 4
 kill "$pacer"
 wait "$pacer"
+rm claims
+wait "$claimer"
 end_ns=$(date +%s%N)
 used_ns=$(sed -n 's/^ksmd_cpu_ns //p' /run/sksm/pacer.stats)
 echo "$(pulses) pulses, ksmd $((used_ns / 1000000)) ms of $(((end_ns - begin_ns) / 1000000)) ms"

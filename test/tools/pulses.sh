@@ -38,6 +38,13 @@ all_is_back() {
 	ksm_as_before && [ ! -e /run/sksm/pacer.state ]
 }
 
+# It would have the lock of the machine, and merge nothing.
+mount -o remount,bind,ro $ksm || skip "no mounts that can be read only"
+timeout 10 "$sksm_pacer" --once 2>readonly.err
+check "settings that cannot be written: it ends" test $? = 1
+check "and says so" grep -q "$ksm/run: Read-only file system" readonly.err
+mount -o remount,bind,rw $ksm
+
 start pacer "$sksm_pacer" --cpu-percent 100
 pacer=$pid
 

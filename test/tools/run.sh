@@ -43,6 +43,22 @@ kill -TERM "$pid"
 wait "$pid" 2>/dev/null
 check "SIGTERM ends command and sksm-run" test $? = 143
 
+
+# Somebody stops the command alone, and continues it alone.
+start stopped "${run[@]}" -- bash -c 'echo $$; sleep 1; exit 7'
+wait_until 5 test -s stopped.out
+command=$(cat stopped.out)
+kill -STOP "$command"
+sleep 0.3
+kill -CONT "$command"
+wait "$pid"
+check "a command that was stopped and continued by others" test $? = 7
+start abort "${run[@]}" -- bash -c 'trap "exit 8" ABRT; echo ready; while :; do sleep 0.05; done'
+wait_until 5 said abort ready
+kill -ABRT "$pid"
+wait "$pid"
+check "SIGABRT is passed on" test $? = 8
+
 SKSM_INTERVAL_MS=50 SKSM_AGE_MS=100 "${run[@]}" --report -- "$victims/hold" --bytes 20M --seconds 1 \
 	--content repeat </dev/null >report.out 2>report.err
 check "--report: exit status" test $? = 0

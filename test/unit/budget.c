@@ -78,6 +78,18 @@ Test(budget, debt_pauses_until_it_is_paid)
 	}
 }
 
+/* Or is forgiven: who pauses for long is taken for dead. */
+Test(budget, debt_has_an_end)
+{
+	struct sksm_budget budget;
+
+	for (unsigned int percent = 1; percent <= 100; percent++) {
+		sksm_budget_init(&budget, percent, 0, 0);
+		sksm_budget_update(&budget, 0, 3600 * SECOND, 0);
+		cr_assert_leq(sksm_budget_pause_ns(&budget), 20 * SECOND);
+	}
+}
+
 /* Whoever works whenever there is credit ends at the percentage, as a long-run mean. */
 Test(budget, long_run_mean)
 {

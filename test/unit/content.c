@@ -216,6 +216,16 @@ static void expect_not_digested(const char *p)
 	cr_assert_not(unit_is_mergeable(p));
 }
 
+static bool has_guard(const char *page)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t entry = 0;
+	ssize_t n = pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)page / PAGE * 8));
+
+	close(fd);
+	return n == sizeof(entry) && (entry & SKSM_PM_GUARD);
+}
+
 Test(content, sensitive_memory_is_neither_digested_nor_offered)
 {
 	const char *const variables[] = { "SKSM_ENGINE=ksm", NULL };
@@ -234,6 +244,57 @@ Test(content, sensitive_memory_is_neither_digested_nor_offered)
 	expect_not_digested(dump);
 	expect_not_digested(wipe);
 	cr_assert_eq(rig.tracker->counters.sensitive_skipped, (locked ? 3 : 2) * BYTES);
+}
+
+/*
+ * What was mapped after the last audit, however long ago that was: somebody says that it is calm, so
+ * its age does not keep it from being read.
+ */
+Test(content, sensitive_memory_in_a_hurry)
+{
+	const char *const variables[] = { "SKSM_ENGINE=ksm", "SKSM_AGE_MS=600000", NULL };
+	char *plain, *dump;
+
+	rig_start(&rig, variables);
+	plain = unit_map(BYTES);
+	for (unsigned int i = 0; i < PAGES; i++)
+		unit_fill_page(plain + i * PAGE, i / 2 + 1);
+	rig.tracker->calm_ns = sksm_clock_ns(CLOCK_BOOTTIME);
+	/* Nor does the budget. */
+	rig.tracker->budget.credit_ns = -20000000000;
+	cr_assert(rig_pass_until(&rig, plain, PAGES, RIG_DIGESTED, PAGES));
+	cr_assert_lt(rig.tracker->budget.credit_ns, 0);
+	dump = map_marked(MADV_DONTDUMP);
+	rig.tracker->audit.done_ns = sksm_clock_ns(CLOCK_BOOTTIME);
+	rig.tracker->audit.cost_ns = 1000000000000;
+	rig_pass(&rig, 20);
+	expect_not_digested(dump);
+	rig.tracker->audit.cost_ns = 0;
+	rig_pass(&rig, 20);
+	expect_not_digested(dump);
+	rig.tracker->calm_ns = 0;
+}
+
+/* A thread's stack as glibc makes it since 2.42: its guard is no mapping (6.13), but shows (6.15). */
+Test(content, stacks_with_guard_regions)
+{
+	const char *const variables[] = { "SKSM_ENGINE=ksm", NULL };
+	char *plain, *stack;
+
+	rig_start(&rig, variables);
+	stack = mmap(NULL, BYTES, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+	cr_assert_neq(stack, MAP_FAILED);
+	if (madvise(stack, PAGE, 102) || !has_guard(stack))
+		cr_skip_test("no guard regions, or the page map does not show them");
+	plain = unit_map(BYTES);
+	for (unsigned int i = 1; i < PAGES; i++) {
+		unit_fill_page(stack + i * PAGE, i / 2 + 1);
+		unit_fill_page(plain + i * PAGE, i / 2 + 1);
+	}
+	cr_assert(rig_pass_until(&rig, plain, PAGES, RIG_DIGESTED, PAGES - 1));
+	rig_pass(&rig, 50);
+	expect_not_digested(stack);
 }
 
 /* Neither their neighbours are left out, nor do runs of twins lead across them. */

@@ -174,6 +174,21 @@ Test(progress, one_page_that_waits)
 	sharing++;
 	cr_assert_not(sksm_progress_finished(&progress, &one));
 	cr_assert(sksm_progress_finished(&progress, &one));
+	/* It was too little to be called fruitful. */
+	cr_assert_not(sksm_progress_worth(&progress, &one, 1));
+	cr_assert(progress.finished);
+}
+
+/* Nor is anything merged where less than a page is said to wait. */
+Test(progress, nothing_that_waits)
+{
+	struct sksm_demand nothing = demand;
+	struct sksm_progress progress;
+
+	nothing.pending_bytes = 1;
+	sksm_progress_begin(&progress, &nothing);
+	cr_assert(sksm_progress_finished(&progress, &nothing));
+	cr_assert_not(progress.finished);
 }
 
 static uint64_t wait_ns(uint64_t pages)

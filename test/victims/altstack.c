@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * altstack [--seconds N]: map memory from a signal handler that runs on a small stack of its own,
- * above a page that cannot be touched, while the program and its threads map and unmap as well. The
+ * above pages that cannot be touched, while the program and its threads map and unmap as well. The
  * handler interrupts all of that anywhere. Prints "ok" at the end. --depth: prints how many bytes
- * of its stack the handler used.
+ * of its stack the handler used. --first: the handler maps memory before anything else does.
  */
 #include "victim.h"
 
@@ -15,6 +15,8 @@
 
 #define BYTES (2ul << 20)
 #define THREADS 3
+/* More than a large array may skip. */
+#define GUARD (64 * PAGE)
 
 static volatile sig_atomic_t handled, failed;
 static volatile bool over;
@@ -63,13 +65,13 @@ static void on_signal(int number)
 static char *use_small_stack(size_t *ret_bytes)
 {
 	size_t bytes = (getauxval(AT_MINSIGSTKSZ) + 2 * PAGE + PAGE - 1) & -PAGE;
-	char *start = map(bytes + PAGE);
-	stack_t stack = { .ss_sp = start + PAGE, .ss_size = bytes };
+	char *start = map(bytes + GUARD);
+	stack_t stack = { .ss_sp = start + GUARD, .ss_size = bytes };
 
-	if (start == MAP_FAILED || mprotect(start, PAGE, PROT_NONE) || sigaltstack(&stack, NULL))
+	if (start == MAP_FAILED || mprotect(start, GUARD, PROT_NONE) || sigaltstack(&stack, NULL))
 		die("sigaltstack");
 	*ret_bytes = bytes;
-	return start + PAGE;
+	return start + GUARD;
 }
 
 static void *thread_main(void *arg)
@@ -105,6 +107,12 @@ int main(int argc, char **argv)
 	size_t bytes;
 
 	sigaction(SIGALRM, &action, NULL);
+	if (argc > 1 && !strcmp(argv[1], "--first")) {
+		use_small_stack(&bytes);
+		raise(SIGALRM);
+		printf("%s\n", failed ? "failed" : "ok");
+		return failed;
+	}
 	/* The first of them wakes what is preloaded. */
 	churn(0);
 	if (argc > 1 && !strcmp(argv[1], "--depth")) {
