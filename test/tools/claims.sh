@@ -70,15 +70,16 @@ check "his own, of a time to come: nothing waits" timeout 10 "$sksm_pacer" --onc
 check "his own, of a time to come: ksmd was not run" test "$(pulses)" = 0
 
 # A record that is newer than somebody else's, of the same process.
-start victim env LD_PRELOAD="$shim" SKSM_DIR="$T/sksm" "$victims/hold" --bytes 8M --seconds 60
+install -d /run/victim
+start victim env LD_PRELOAD="$shim" SKSM_DIR=/run/victim/sksm "$victims/hold" --bytes 8M --seconds 60
 victim=$pid
 lives() {
 	(unset SKSM_DIR; "$sksm_report" --json --domain "$SKSM_DOMAIN" --pid "$victim") >victim.json
-	jq -e 'any(.processes[]; .pid == '"$victim"' and .uid == 0 and .state == "running")' victim.json
+	jq -c '.processes[] | [.uid, .state]' victim.json | grep -qx '\[0,"running"\]'
 }
 check "a process of root's" wait_until 10 lives
-START=1000000000000 claim "$victim"
-"$python" - "$(echo "$records/$victim"-*.rec)" "$T/sksm/$SKSM_DOMAIN/records/$victim"-*.rec <<-'END'
+START=1000000000000 claim "$victim" 2000
+"$python" - "$(echo "$records/$victim"-*.rec)" "$(echo "/run/victim/sksm/$SKSM_DOMAIN/records/$victim"-*.rec)" <<-'END'
 	import sys
 	with open(sys.argv[1], "r+b") as forged, open(sys.argv[2], "rb") as real:
 	    real.seek(20)
@@ -87,6 +88,7 @@ START=1000000000000 claim "$victim"
 	    forged.write(parent)
 END
 check "another user's newer record does not end it" lives
+check "and it is there" jq -e '.processes | length == 2' victim.json
 rm "$records/$victim"-*.rec
 kill -KILL "$victim"
 
