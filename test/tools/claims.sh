@@ -86,6 +86,9 @@ START=1000000000000 claim "$victim" 2000
 	    parent = real.read(4)
 	    forged.seek(20)
 	    forged.write(parent)
+	    # One without a history, which would have to be younger than it.
+	    forged.seek(8)
+	    forged.write(bytes((1, 0, 0, 0)))
 END
 check "another user's newer record does not end it" lives
 check "and it is there" jq -e '.processes | length == 2' victim.json
