@@ -125,8 +125,7 @@ static bool find_piece(struct sksm_map *map, uint64_t at, uint64_t end, struct s
  * what another thread mapped behind them. 0 or -errno.
  */
 static long move_range(struct sksm_map *map, uint64_t from, uint64_t bytes, uint64_t to,
-		       uint64_t more, int flags, uint64_t *ret_moved,
-		       uint64_t *ret_lost)
+		       uint64_t more, int flags, uint64_t *ret_moved, uint64_t *ret_lost)
 {
 	const uint64_t end = from + bytes;
 	uint64_t at = from, asked = from;
@@ -144,8 +143,8 @@ static long move_range(struct sksm_map *map, uint64_t from, uint64_t bytes, uint
 		at = piece.start;
 		asked = piece.end;
 		grown = asked - at + (asked == end ? more : 0);
-		result = move(at, asked - at, grown,
-			      flags | MREMAP_MAYMOVE | MREMAP_FIXED, to + (at - from));
+		result = move(at, asked - at, grown, flags | MREMAP_MAYMOVE | MREMAP_FIXED,
+			      to + (at - from));
 		if (result == -EFAULT && shim_take_target(to + (at - from), grown)) {
 			tries--;
 			continue;

@@ -119,7 +119,8 @@ int main(void)
 		if (time(NULL) == said)
 			continue;
 		said = time(NULL);
-		printf("round %llu\ntook %llu\n", (unsigned long long)rounds, (unsigned long long)took);
+		printf("round %llu\n", (unsigned long long)rounds);
+		printf("took %llu\n", (unsigned long long)took);
 		if (said % 2 == 0)
 			puts(sum(own, OWN_BYTES) == own_sum && sum(data, data_bytes) == data_sum
 				     ? "right"
