@@ -12,8 +12,6 @@
 
 /* Passes are up to sixteen intervals apart. */
 #define FRESH_NS 80000000000ull
-/* One that is written while we look; more than that is a clock of its own, or a claim. */
-#define AHEAD_NS 1000000000ull
 #define RECORDS_MAX 4096u	/* of one user per look, so that a look stays short */
 
 struct look {
@@ -47,7 +45,6 @@ static void add_record(const struct sksm_place_record *found, void *arg)
 		return;
 	look->demand.living++;
 	if (!record->counters.offered || record->updated_ns + FRESH_NS < look->now_ns ||
-	    record->updated_ns > look->now_ns + AHEAD_NS ||
 	    (!sksm_process_matches(record, found->owner) &&
 	     !sksm_process_matches_nested(record, found->owner, look->nested)))
 		return;

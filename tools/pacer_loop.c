@@ -350,6 +350,9 @@ static int loop(struct pacer *pacer)
 				return EXIT_SUCCESS;
 			if (!end_pulse(pacer, once) || (once && pacer->error))
 				return once ? EXIT_FAILURE : EXIT_SUCCESS;
+			/* All the scans that could help, and nothing came of them. */
+			if (once && pacer->backoff_ms)
+				return EXIT_SUCCESS;
 			/* Unless the pulse ended for lack of budget, look again at once. */
 			sleep_ms = pause_ms(pacer, pacer->series ? LOOK_MS : SKSM_STEP_MS,
 					    LOOK_COST_PULSE);
