@@ -14,12 +14,14 @@
 
 #include <errno.h>
 #include <linux/close_range.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "clone.h"
 #include "shim.h"
@@ -251,12 +253,14 @@ static int work(void *arg)
  */
 static long run_helper(struct job *job)
 {
+	const struct timespec pause = { .tv_nsec = 100000 };
 	uint32_t *busy = &shim.control->helper, free = 0;
 	long pid;
 
 	while (!__atomic_compare_exchange_n(busy, &free, 1, false, __ATOMIC_ACQUIRE,
 					    __ATOMIC_RELAXED)) {
-		sksm_call0(SYS_sched_yield);
+		/* A real-time thread that yields would not let a lesser one finish. */
+		sksm_call6(SYS_futex, busy, FUTEX_WAIT, 1, &pause, 0, 0);
 		free = 0;
 	}
 	pid = shim_clone(CLONE_VM | CLONE_VFORK | CLONE_FILES,
