@@ -256,8 +256,8 @@ void sksm_renew_end(struct sksm_tracker *tracker, struct sksm_block *block);
 void sksm_account_audit(struct sksm_tracker *tracker, uint64_t waiting_pages);
 
 /*
- * account.c: the pages of @block that are sensitive, stacks, or the program's own userfaultfd's, as of the
- * last audit: neither read nor offered. False: none is, and all bits are 0.
+ * account.c: the pages of @block that are sensitive, stacks, or the program's own userfaultfd's, as
+ * of the last audit: neither read nor offered. False: none is, and all bits are 0.
  */
 bool sksm_account_barred(const struct sksm_tracker *tracker, const struct sksm_block *block,
 			 uint64_t *ret_bits);
